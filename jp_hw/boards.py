@@ -1,0 +1,68 @@
+"""Boards are data: one TOML file each, no behaviour, no branch on a board's name."""
+
+import tomllib
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from jp_hw.errors import JpHwError
+from jp_hw.resources import data_dir
+
+
+class Budget(BaseModel):
+    """Resources of the whole device."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    lut: int = Field(gt=0)
+    ff: int = Field(gt=0)
+    dsp: int = Field(gt=0)
+    bram18: int = Field(gt=0, description="block RAMs of 18 kbit")
+
+
+class Board(BaseModel):
+    """A board as its TOML file describes it; unknown keys are refused."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]*$")
+    description: str
+    part: str = Field(pattern=r"^[a-z0-9-]+$")
+    family: Literal["xc7", "xcup"]
+    clock_mhz: float = Field(gt=0, le=1000)
+    budget: Budget
+
+
+def load(name_or_path: str) -> Board:
+    """The board of that name, or of a TOML file's path; JpHwError if there is none or it is wrong."""
+    known = {path.stem: path for path in _files()}
+    path = known.get(name_or_path)
+    if path is None and name_or_path.endswith(".toml"):
+        path = Path(name_or_path)
+    if path is None:
+        raise JpHwError(
+            f"unknown board {name_or_path}; choose one of {', '.join(sorted(known))}, "
+            "or give the path of a board file (.toml)"
+        )
+    return _read(path)
+
+
+def available() -> list[Board]:
+    """All boards that come with jp_hw, by name."""
+    return [_read(path) for path in sorted(_files())]
+
+
+def _files() -> list[Path]:
+    return list(data_dir("boards").glob("*.toml"))
+
+
+def _read(path: Path) -> Board:
+    try:
+        return Board.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
+    except OSError as error:
+        raise JpHwError(f"cannot read board file {path}: {error.strerror}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise JpHwError(f"board file {path} is no valid TOML: {error}") from error
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(map(str, first["loc"]))
+        raise JpHwError(f"board file {path}: key {place}: {first['msg']}") from error

@@ -1,0 +1,269 @@
+"""The integer network: what the hardware computes, and nothing about how.
+
+Every tensor is a map of shape (height, width, channels). A layer adds up its *sources* (each a
+convolution of one earlier tensor; a fully connected layer is the case of a 1x1 map), adds a bias,
+and requantizes, see `Requantize`. All arithmetic is exact integer arithmetic.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from jp_hw.errors import JpHwError
+
+Int = NDArray[np.int64]
+
+INPUT = "input"
+MULTIPLIER_BITS = 18
+"""Requantization multipliers are signed 18 bit and positive: one DSP48 input."""
+
+
+@dataclass(frozen=True)
+class Shape:
+    """Size of a feature map."""
+
+    height: int
+    width: int
+    channels: int
+
+    def __post_init__(self) -> None:
+        if min(self.height, self.width, self.channels) < 1:
+            raise JpHwError(f"a feature map of shape {self} is empty: every size must be >= 1")
+
+    @property
+    def size(self) -> int:
+        """Number of elements."""
+        return self.height * self.width * self.channels
+
+    def __str__(self) -> str:
+        return f"{self.height}x{self.width}x{self.channels}"
+
+
+@dataclass(frozen=True)
+class Input:
+    """The network's input: bytes, each kept if `|value| >= theta`, else taken as 0.
+
+    `scale` is the real value of one step, for reports and for feeding float data.
+    """
+
+    shape: Shape
+    signed: bool = False
+    theta: int = 1
+    scale: float = 1.0
+
+    @property
+    def bits(self) -> int:
+        """Bits of a value: the input stream carries bytes."""
+        return 8
+
+    @property
+    def limits(self) -> tuple[int, int]:
+        """Least and greatest value."""
+        return value_limits(self.bits, self.signed)
+
+
+@dataclass(frozen=True)
+class Requantize:
+    """Accumulator to activation: `y = clamp((s * mult + (1 << shift - 1)) >> shift, low, high)`.
+
+    `s = acc + bias[k]`; `mult` is `multiplier[k]`, or `negative[k]` where `s < 0` (all 0 for ReLU, a
+    slope for leaky ReLU). The winner rule follows: y is kept if `|y| >= theta`, else it becomes 0.
+    """
+
+    multiplier: Int
+    negative: Int
+    shift: int
+    low: int
+    high: int
+    theta: int = 1
+
+    @property
+    def signed(self) -> bool:
+        """Whether activations can be negative."""
+        return self.low < 0
+
+    @property
+    def bits(self) -> int:
+        """Bits of one activation, its sign included where it is signed."""
+        return int(self.high).bit_length() + (1 if self.signed else 0)
+
+
+@dataclass(frozen=True)
+class Source:
+    """One convolution into a layer's accumulators.
+
+    weights: int64 (out channels, in channels / groups, kernel height, kernel width).
+    stride, padding (top and left; bottom and right follow from the output's size) and dilation
+    are (vertical, horizontal).
+    """
+
+    tensor: str
+    weights: Int
+    stride: tuple[int, int] = (1, 1)
+    padding: tuple[int, int] = (0, 0)
+    dilation: tuple[int, int] = (1, 1)
+    groups: int = 1
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One layer: `requantize(sum of sources + bias)`; the last layer has no requantization.
+
+    bias: int64 (out channels,), in accumulator units.
+    """
+
+    name: str
+    sources: tuple[Source, ...]
+    bias: Int
+    output: Shape
+    requantize: Requantize | None
+    weight_bits: int = 8
+
+
+@dataclass(frozen=True)
+class Network:
+    """An integer network, verified on construction.
+
+    samples: uint8 or int8 (n, height, width, channels), real inputs that say how active each channel
+    is; the scheduler balances the array's work with them.
+    logit_scale: real value of one step of the logits.
+    """
+
+    name: str
+    input: Input
+    layers: tuple[Layer, ...]
+    samples: NDArray[np.int64]
+    logit_scale: float = 1.0
+    notes: Mapping[str, object] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        verify(self)
+
+    @property
+    def classes(self) -> int:
+        """Number of logits."""
+        return self.layers[-1].output.channels
+
+    def tensor_shape(self, tensor: str) -> Shape:
+        """Shape of the input or of a layer's output."""
+        if tensor == INPUT:
+            return self.input.shape
+        return next(layer.output for layer in self.layers if layer.name == tensor)
+
+    def tensor_limits(self, tensor: str) -> tuple[int, int]:
+        """Least and greatest value that a tensor can hold."""
+        if tensor == INPUT:
+            return self.input.limits
+        requantize = next(layer.requantize for layer in self.layers if layer.name == tensor)
+        if requantize is None:
+            raise JpHwError(f"tensor {tensor} is not requantized, so no layer can read it")
+        return requantize.low, requantize.high
+
+    def layer_limits(self, layer: Layer) -> tuple[Int, Int]:
+        """Worst case (low, high) of each output channel's accumulator, int64 (channels,) each.
+
+        Positions differ only in which taps fall outside the map, and any tap's contribution may be
+        zero, so the bound of all taps together holds for every position and every partial sum.
+        """
+        low = np.zeros(layer.output.channels, np.int64)
+        high = np.zeros(layer.output.channels, np.int64)
+        for source in layer.sources:
+            least, most = self.tensor_limits(source.tensor)
+            flat = source.weights.reshape(len(source.weights), -1)
+            positive, negative = np.maximum(flat, 0).sum(1), np.minimum(flat, 0).sum(1)
+            low += positive * min(least, 0) + negative * max(most, 0)
+            high += positive * max(most, 0) + negative * min(least, 0)
+        return low, high
+
+    @property
+    def dense_macs(self) -> int:
+        """Multiply-accumulates of one dense inference, padding included."""
+        return sum(dense_macs(layer) for layer in self.layers)
+
+
+def value_limits(bits: int, signed: bool) -> tuple[int, int]:
+    """Least and greatest value of a number format."""
+    return (-(1 << (bits - 1)), (1 << (bits - 1)) - 1) if signed else (0, (1 << bits) - 1)
+
+
+def dense_macs(layer: Layer) -> int:
+    """Multiply-accumulates of one layer computed densely, padding included."""
+    positions = layer.output.height * layer.output.width
+    return sum(positions * source.weights.size for source in layer.sources)
+
+
+def verify(network: Network) -> None:
+    """Check everything that later stages rely on; raise JpHwError naming the layer and the fault."""
+    if not network.layers:
+        raise JpHwError(f"network {network.name} has no layers")
+    known: dict[str, Shape] = {INPUT: network.input.shape}
+    low, high = network.input.limits
+    samples = network.samples
+    if samples.ndim != 4 or samples.shape[1:] != _triple(network.input.shape) or not len(samples):
+        raise JpHwError(
+            f"network {network.name}: samples have shape {samples.shape}, "
+            f"expected (n >= 1, {', '.join(map(str, _triple(network.input.shape)))})"
+        )
+    if samples.min() < low or samples.max() > high:
+        raise JpHwError(f"network {network.name}: samples leave the input's range {low}..{high}")
+    for layer in network.layers:
+        if layer.name in known:
+            raise JpHwError(f"two tensors are called {layer.name}: every layer needs its own name")
+        _verify_layer(layer, known, is_last=layer is network.layers[-1])
+        known[layer.name] = layer.output
+
+
+def _triple(shape: Shape) -> tuple[int, int, int]:
+    return shape.height, shape.width, shape.channels
+
+
+def _verify_layer(layer: Layer, known: Mapping[str, Shape], *, is_last: bool) -> None:
+    channels = layer.output.channels
+    if not layer.sources:
+        raise JpHwError(f"layer {layer.name} has no source")
+    if not 2 <= layer.weight_bits <= 8:
+        raise JpHwError(f"layer {layer.name}: {layer.weight_bits}-bit weights; 2..8 are supported")
+    if layer.bias.shape != (channels,):
+        raise JpHwError(f"layer {layer.name}: bias of shape {layer.bias.shape}, not ({channels},)")
+    for source in layer.sources:
+        _verify_source(layer, source, known)
+    if is_last != (layer.requantize is None):
+        raise JpHwError(f"layer {layer.name}: the last layer, and no other, emits raw accumulators")
+    if is_last and (layer.output.height, layer.output.width) != (1, 1):
+        raise JpHwError(f"layer {layer.name}: the network must end in 1x1 logits, not {layer.output}")
+    if layer.requantize is not None:
+        _verify_requantize(layer.name, layer.requantize, channels)
+
+
+def _verify_source(layer: Layer, source: Source, known: Mapping[str, Shape]) -> None:
+    where = f"layer {layer.name}, source {source.tensor}"
+    if source.tensor not in known:
+        raise JpHwError(f"{where}: no earlier tensor of that name")
+    if source.weights.ndim != 4:
+        raise JpHwError(f"{where}: weights have {source.weights.ndim} dimensions, not 4")
+    out, per_group = source.weights.shape[:2]
+    shape = known[source.tensor]
+    if out != layer.output.channels or out % source.groups:
+        raise JpHwError(f"{where}: {out} output channels in {source.groups} groups do not fit")
+    if per_group * source.groups != shape.channels:
+        raise JpHwError(f"{where}: weights for {per_group * source.groups} channels on {shape}")
+    limit = (1 << (layer.weight_bits - 1)) - 1
+    if np.abs(source.weights).max(initial=0) > limit:
+        raise JpHwError(f"{where}: weights exceed +-{limit} ({layer.weight_bits} bit, symmetric)")
+    if min(*source.stride, *source.dilation) < 1 or min(source.padding) < 0:
+        raise JpHwError(f"{where}: stride and dilation must be >= 1, padding >= 0")
+
+
+def _verify_requantize(name: str, requantize: Requantize, channels: int) -> None:
+    top = (1 << (MULTIPLIER_BITS - 1)) - 1
+    for table in (requantize.multiplier, requantize.negative):
+        if table.shape != (channels,) or table.min() < 0 or table.max() > top:
+            raise JpHwError(f"layer {name}: multipliers must be 0..{top}, one per channel")
+    if not 1 <= requantize.shift <= 40:
+        raise JpHwError(f"layer {name}: shift {requantize.shift} is outside 1..40")
+    if requantize.low > 0 or requantize.high < 1 or requantize.bits > 8:
+        raise JpHwError(f"layer {name}: range {requantize.low}..{requantize.high} is not 8 bit")
+    if requantize.theta < 0:
+        raise JpHwError(f"layer {name}: theta must be >= 0")

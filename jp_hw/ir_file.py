@@ -1,0 +1,195 @@
+"""Integer networks on disk: one safetensors file, arrays plus a JSON description in its header."""
+
+import hashlib
+import json
+import os
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, ValidationError
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save_file
+
+from jp_hw.errors import JpHwError
+from jp_hw.ir import Input, Int, Layer, Network, Requantize, Shape, Source
+
+FORMAT = "jp_hw-network-1"
+
+
+class _Record(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=False, frozen=True)
+
+
+class _Shape(_Record):
+    height: int
+    width: int
+    channels: int
+
+
+class _Input(_Record):
+    shape: _Shape
+    signed: bool
+    theta: int
+    scale: float
+
+
+class _Source(_Record):
+    tensor: str
+    stride: tuple[int, int]
+    padding: tuple[int, int]
+    dilation: tuple[int, int]
+    groups: int
+
+
+class _Requantize(_Record):
+    shift: int
+    low: int
+    high: int
+    theta: int
+
+
+class _Layer(_Record):
+    name: str
+    sources: tuple[_Source, ...]
+    output: _Shape
+    requantize: _Requantize | None
+    weight_bits: int
+
+
+class _Network(_Record):
+    format: Literal["jp_hw-network-1"]
+    name: str
+    input: _Input
+    layers: tuple[_Layer, ...]
+    logit_scale: float
+    notes: dict[str, object]
+
+
+def _fields(record: type[_Record], value: object) -> dict[str, object]:
+    """The scalar fields of `record`, read off a dataclass of the same field names."""
+    return {
+        name: getattr(value, name)
+        for name in record.model_fields
+        if name not in ("shape", "output", "sources", "requantize")
+    }
+
+
+def _shape(shape: Shape) -> dict[str, int]:
+    return {"height": shape.height, "width": shape.width, "channels": shape.channels}
+
+
+def dump(network: Network) -> tuple[dict[str, object], dict[str, Int]]:
+    """Split a network into a JSON-able description and named int64 arrays."""
+    arrays: dict[str, Int] = {"samples": network.samples}
+    layers = []
+    for layer in network.layers:
+        arrays[f"{layer.name}/bias"] = layer.bias
+        for i, source in enumerate(layer.sources):
+            arrays[f"{layer.name}/weights{i}"] = source.weights
+        if layer.requantize is not None:
+            arrays[f"{layer.name}/multiplier"] = layer.requantize.multiplier
+            arrays[f"{layer.name}/negative"] = layer.requantize.negative
+        layers.append(
+            {
+                "name": layer.name,
+                "weight_bits": layer.weight_bits,
+                "output": _shape(layer.output),
+                "sources": [_fields(_Source, source) for source in layer.sources],
+                "requantize": None
+                if layer.requantize is None
+                else _fields(_Requantize, layer.requantize),
+            }
+        )
+    meta: dict[str, object] = {
+        "format": FORMAT,
+        "name": network.name,
+        "input": {"shape": _shape(network.input.shape), **_fields(_Input, network.input)},
+        "layers": layers,
+        "logit_scale": network.logit_scale,
+        "notes": dict(network.notes),
+    }
+    return meta, arrays
+
+
+def digest(network: Network) -> str:
+    """SHA-256, in hexadecimal, over everything that decides the logits (names and notes do not)."""
+    meta, arrays = dump(network)
+    arrays.pop("samples")
+    hasher = hashlib.sha256(json.dumps([meta["input"], meta["layers"]], sort_keys=True).encode())
+    for name in sorted(arrays):
+        hasher.update(f"{name}{arrays[name].shape}".encode())
+        hasher.update(arrays[name].astype("<i8").tobytes())
+    return hasher.hexdigest()
+
+
+def save(network: Network, path: Path) -> None:
+    """Write a network; the file appears whole or not at all."""
+    meta, arrays = dump(network)
+    partial = path.with_name(path.name + ".partial")
+    packed = {name: np.ascontiguousarray(_narrow(array)) for name, array in arrays.items()}
+    save_file(packed, partial, metadata={"network": json.dumps(meta, sort_keys=True)})
+    os.replace(partial, path)
+
+
+def _narrow(array: Int) -> np.ndarray:
+    for dtype in (np.int8, np.int16, np.int32):
+        info = np.iinfo(dtype)
+        if array.size and array.min() >= info.min and array.max() <= info.max:
+            return array.astype(dtype)
+    return array
+
+
+def load(path: Path) -> Network:
+    """Read a network written by `save`; raise JpHwError for a missing, foreign or damaged file."""
+    hint = "write it anew with `jp-hw generate`"
+    if not path.is_file():
+        raise JpHwError(f"no network file {path}; {hint}")
+    try:
+        with safe_open(path, "numpy") as file:
+            text = (file.metadata() or {}).get("network")
+            arrays = {name: file.get_tensor(name).astype(np.int64) for name in file.keys()}  # noqa: SIM118
+        if text is None:
+            raise JpHwError(f"{path} is a safetensors file, but not a jp_hw network; {hint}")
+        return _build(_Network.model_validate_json(text), arrays)
+    except (SafetensorError, OSError) as error:
+        raise JpHwError(f"{path} is damaged or no safetensors file ({error}); {hint}") from error
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(map(str, first["loc"]))
+        raise JpHwError(f"{path}: field {place}: {first['msg']}; {hint}") from error
+    except KeyError as error:
+        raise JpHwError(f"{path} lacks the array {error}; {hint}") from error
+
+
+def _build(meta: _Network, arrays: dict[str, Int]) -> Network:
+    layers = []
+    for layer in meta.layers:
+        sources = tuple(
+            Source(weights=arrays[f"{layer.name}/weights{i}"], **source.model_dump())
+            for i, source in enumerate(layer.sources)
+        )
+        requantize = layer.requantize and Requantize(
+            multiplier=arrays[f"{layer.name}/multiplier"],
+            negative=arrays[f"{layer.name}/negative"],
+            **layer.requantize.model_dump(),
+        )
+        layers.append(
+            Layer(
+                layer.name,
+                sources,
+                arrays[f"{layer.name}/bias"],
+                Shape(**layer.output.model_dump()),
+                requantize,
+                layer.weight_bits,
+            )
+        )
+    description = meta.input.model_dump()
+    return Network(
+        meta.name,
+        Input(**{**description, "shape": Shape(**description["shape"])}),
+        tuple(layers),
+        arrays["samples"],
+        meta.logit_scale,
+        meta.notes,
+    )

@@ -1,0 +1,71 @@
+"""Counts of tokens and multiply-accumulates that a JPnet keeps on real data.
+
+A MAC is kept when its weight and its activation are both non-zero and its output exists; counts are
+exact integers per image.
+"""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from jp_hw import golden
+from jp_hw.ir import Int, Network, Shape, Source, dense_macs
+
+
+@dataclass(frozen=True)
+class LayerCount:
+    """What one layer keeps, summed over a batch of `images`."""
+
+    name: str
+    images: int
+    macs: int
+    dense_macs: int
+    tokens: int
+    activations: int
+    weights: int
+    nonzero_weights: int
+
+    @property
+    def macs_per_image(self) -> float:
+        """Mean of kept MACs per image."""
+        return self.macs / self.images
+
+    @property
+    def macs_kept(self) -> float:
+        """Kept share of the dense MACs."""
+        return self.macs / (self.images * self.dense_macs)
+
+
+def count(network: Network, images: np.ndarray, batch: int = 500) -> list[LayerCount]:
+    """Count per layer over images, integers (n, height, width, channels)."""
+    macs = np.zeros(len(network.layers), np.int64)
+    tokens = np.zeros(len(network.layers), np.int64)
+    for start in range(0, len(images), batch):
+        values = golden.tensors(network, images[start : start + batch])
+        for i, layer in enumerate(network.layers):
+            for source in layer.sources:
+                tokens[i] += np.count_nonzero(values[source.tensor])
+                macs[i] += kept(source, values[source.tensor], layer.output).sum()
+    return [
+        LayerCount(
+            layer.name,
+            len(images),
+            int(macs[i]),
+            dense_macs(layer),
+            int(tokens[i]),
+            len(images) * sum(network.tensor_shape(s.tensor).size for s in layer.sources),
+            sum(source.weights.size for source in layer.sources),
+            sum(int(np.count_nonzero(source.weights)) for source in layer.sources),
+        )
+        for i, layer in enumerate(network.layers)
+    ]
+
+
+def kept(source: Source, values: Int, output: Shape) -> Int:
+    """Kept MACs of one source for every output, int64 (n, height, width, channels).
+
+    values: the source's tensor, (n, h, w, channels). A dense convolution of 0/1 maps counts exactly.
+    """
+    ones = replace(source, weights=(source.weights != 0).astype(np.int64))
+    shape = (len(values), output.height, output.width, output.channels)
+    return golden.convolve(ones, (values != 0).astype(np.int64), shape)

@@ -1,0 +1,223 @@
+"""The scheduled design: everything that the two back ends need, and nothing they must compute.
+
+Vocabulary. A *slot* is one of a PE's output channels; the *physical channel* of slot `s` in PE `p`
+is `p * slots + s`, and tokens carry physical channels. An output row occupies `row_words`
+accumulators in every PE, at `x * slots + slot`; rows follow one another in a *ring* of
+`1 << ring_bits` words, so a row's address is its running number times `row_words`, modulo the
+ring, across frames. A *column* is the list of non-zero weights that one token touches in one PE.
+"""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from jp_hw.boards import Board
+from jp_hw.ir import Int, Network, Requantize
+
+
+@dataclass(frozen=True)
+class Field:
+    """A named group of bits of a memory word."""
+
+    name: str
+    bits: int
+    signed: bool = False
+
+
+@dataclass(frozen=True)
+class Memory:
+    """A read-only memory image: `fields` from the least significant bit up.
+
+    values: one int64 array (depth,) per field.
+    """
+
+    name: str
+    fields: tuple[Field, ...]
+    values: tuple[Int, ...]
+
+    @property
+    def width(self) -> int:
+        """Bits of a word."""
+        return sum(field.bits for field in self.fields)
+
+    @property
+    def depth(self) -> int:
+        """Number of words."""
+        return len(self.values[0])
+
+    @cached_property
+    def words(self) -> list[int]:
+        """Words as unsigned Python integers (they can exceed 64 bits)."""
+        words = [0] * self.depth
+        shift = 0
+        for field, values in zip(self.fields, self.values, strict=True):
+            low, high = _limits(field)
+            if len(values) != self.depth:
+                raise AssertionError(f"{self.name}.{field.name}: {len(values)} words")
+            if values.min() < low or values.max() > high:
+                raise AssertionError(f"{self.name}.{field.name} leaves {field.bits} bits")
+            mask = (1 << field.bits) - 1
+            for i, value in enumerate(values.tolist()):
+                words[i] |= (value & mask) << shift
+            shift += field.bits
+        return words
+
+
+def _limits(field: Field) -> tuple[int, int]:
+    if field.signed:
+        return -(1 << (field.bits - 1)), (1 << (field.bits - 1)) - 1
+    return 0, (1 << field.bits) - 1
+
+
+@dataclass(frozen=True)
+class TokenFormat:
+    """Bits of the fields of a token, from the least significant: value, x, channel, marker."""
+
+    value_bits: int
+    value_signed: bool
+    x_bits: int
+    channel_bits: int
+
+    @property
+    def width(self) -> int:
+        """Bits of a whole token."""
+        return self.value_bits + self.x_bits + self.channel_bits + 1
+
+
+@dataclass(frozen=True)
+class Lane:
+    """One token stream into a layer, with its own dispatcher.
+
+    rows: word y = (row term, row base, number of output rows complete after input row y).
+    columns: word x = (column term, column base).
+    masks: word id = one bit per PE whose column `id` is not empty.
+    A token's column is `row term + column term + channel` in this lane's masks, and
+    `first_column` more than that in the pointer memories; its accumulator base is
+    `row base + column base + start of the frame`, in the ring.
+    """
+
+    tensor: str
+    height: int
+    width: int
+    token: TokenFormat
+    first_column: int
+    rows: Memory
+    columns: Memory
+    masks: Memory
+
+
+@dataclass(frozen=True)
+class LayerDesign:
+    """One layer on its own array of PEs.
+
+    channel_of: int64 (pes, slots), the output channel of each slot, -1 where a slot is unused.
+    pointers, weights, thresholds: one memory per PE. Pointer word: (first entry, entries - 1);
+    weight word: (weight, offset); threshold word: a drained accumulator `a` wins if
+    `a >= keep_from`, or, in a signed layer, `a <= keep_to`.
+    post: word per physical channel: (bias, multiplier, negative) or, in the last layer, (bias,
+    class).
+    """
+
+    name: str
+    pes: int
+    slots: int
+    channel_of: Int
+    out_height: int
+    out_width: int
+    accumulator_bits: int
+    sum_bits: int
+    ring_bits: int
+    lanes: tuple[Lane, ...]
+    pointers: tuple[Memory, ...]
+    weights: tuple[Memory, ...]
+    thresholds: tuple[Memory, ...]
+    post: Memory
+    requantize: Requantize | None
+    fifo_depth: int
+    winner_depth: int
+
+    @property
+    def row_words(self) -> int:
+        """Accumulators of one output row in one PE."""
+        return self.out_width * self.slots
+
+    @property
+    def frame_step(self) -> int:
+        """Distance of two frames in the ring."""
+        return (self.out_height * self.row_words) % (1 << self.ring_bits)
+
+    @property
+    def columns(self) -> int:
+        """Number of columns of all lanes."""
+        return sum(lane.masks.depth for lane in self.lanes)
+
+    @property
+    def column_bits(self) -> int:
+        """Bits of a column id."""
+        return bits_for(self.columns - 1)
+
+    @property
+    def physical_channels(self) -> int:
+        """Slots of all PEs."""
+        return self.pes * self.slots
+
+    @property
+    def output_x_bits(self) -> int:
+        """Bits of an output's x."""
+        return bits_for(self.out_width - 1)
+
+    @property
+    def channel_bits(self) -> int:
+        """Bits of a physical channel."""
+        return bits_for(self.physical_channels - 1)
+
+    @property
+    def winner_width(self) -> int:
+        """Bits of a drained winner: accumulator, x, channel, marker."""
+        return self.accumulator_bits + self.output_x_bits + self.channel_bits + 1
+
+    @property
+    def memories(self) -> list[Memory]:
+        """All memory images of the layer."""
+        tables = [m for lane in self.lanes for m in (lane.rows, lane.columns, lane.masks)]
+        return [*tables, *self.pointers, *self.weights, *self.thresholds, self.post]
+
+
+@dataclass(frozen=True)
+class Design:
+    """A network scheduled for a board.
+
+    input_keep: word per beat of 8 input bytes, one bit per byte that any weight reads.
+    input_map: word per byte of an input row, (x, channel).
+    predicted_cycles: mean cycles per image by event simulation of the network's samples.
+    layer_cycles: the same of each layer alone.
+    """
+
+    network: Network
+    board: Board
+    clock_mhz: float
+    input_keep: Memory
+    input_map: Memory
+    layers: tuple[LayerDesign, ...]
+    predicted_cycles: float
+    layer_cycles: tuple[float, ...]
+
+    @property
+    def pes(self) -> int:
+        """PEs of all layers."""
+        return sum(layer.pes for layer in self.layers)
+
+
+def bits_for(value: int) -> int:
+    """Bits of an unsigned number that can reach `value`; at least 1."""
+    return max(1, int(value).bit_length())
+
+
+def memory(name: str, *columns: tuple[Field, Int]) -> Memory:
+    """A memory of the given fields, padded with zeros to two words (so an address has one bit)."""
+    depth = max(2, *(len(values) for _, values in columns))
+    padded = tuple(
+        np.concatenate([values, np.zeros(depth - len(values), np.int64)]) for _, values in columns
+    )
+    return Memory(name, tuple(field for field, _ in columns), padded)

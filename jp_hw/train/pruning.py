@@ -1,0 +1,188 @@
+"""Weight masks: what a weight is worth, how many remain at a step, and which can never matter.
+
+Masks follow ``torch.nn.utils.prune``: a pruned layer has ``weight_orig`` and the buffer
+``weight_mask`` (1 = kept), and computes ``weight`` from them.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils import prune
+
+from jp_hw.errors import JpHwError
+
+
+def mac_layers(model: nn.Module, names: Sequence[str]) -> dict[str, nn.Module]:
+    """The weight layers of a model by name, in the order of ``names``."""
+    return {name: model.get_submodule(name) for name in names}
+
+
+def weight_of(layer: nn.Module) -> Tensor:
+    """The effective (masked) weight of a Linear or Conv2d layer."""
+    weight = layer.weight
+    if not isinstance(weight, Tensor):
+        raise JpHwError(f"layer {type(layer).__name__} has no weight tensor")
+    return weight
+
+
+def mask_of(layer: nn.Module) -> Tensor:
+    """The float mask buffer of a pruned layer, 1 = kept; changing it in place prunes."""
+    mask = layer.weight_mask
+    if not isinstance(mask, Tensor):
+        raise JpHwError(f"layer {type(layer).__name__} has no weight mask: attach masks first")
+    return mask
+
+
+def attach(layers: Mapping[str, nn.Module]) -> None:
+    """Give every layer a mask of ones."""
+    for layer in layers.values():
+        prune.identity(layer, "weight")  # type: ignore[no-untyped-call]
+
+
+def fold(layers: Mapping[str, nn.Module]) -> None:
+    """Write the masks into the weights and remove them."""
+    for layer in layers.values():
+        prune.remove(layer, "weight")  # type: ignore[no-untyped-call]
+
+
+def refresh(layers: Mapping[str, nn.Module]) -> None:
+    """Recompute ``weight`` after masks or ``weight_orig`` changed outside of a forward pass."""
+    for layer in layers.values():
+        original = layer.weight_orig
+        assert isinstance(original, Tensor)
+        layer.weight = original.detach() * mask_of(layer)
+
+
+def per_input(values: Tensor, layer: nn.Module) -> Tensor:
+    """Sum a tensor of a layer's weight shape per input channel: float (input channels,)."""
+    groups = int(getattr(layer, "groups", 1))
+    return (
+        values.reshape(groups, values.shape[0] // groups, values.shape[1], -1).sum((1, 3)).flatten()
+    )
+
+
+def fanout(layer: nn.Module) -> Tensor:
+    """Surviving weights that each input channel of a layer owns: float (input channels,)."""
+    return per_input(mask_of(layer), layer)
+
+
+@dataclass
+class InputMoments:
+    """Running statistics of a layer's input per channel: E[a^2] and P(a != 0), float (C,)."""
+
+    square: Tensor
+    alive: Tensor
+
+    @classmethod
+    def of(cls, channels: int) -> "InputMoments":
+        """Before any data: every channel alike."""
+        return cls(torch.ones(channels), torch.ones(channels))
+
+    def update(self, a: Tensor, momentum: float = 0.99) -> None:
+        """Move towards the statistics of a batch (N, C, ...)."""
+        a = a.detach().transpose(0, 1).flatten(1)
+        self.square.mul_(momentum).add_(a.square().mean(1), alpha=1 - momentum)
+        self.alive.mul_(momentum).add_((a != 0).float().mean(1), alpha=1 - momentum)
+
+    def conditional_rms(self) -> Tensor:
+        """rms(a | a != 0) per channel, float (C,)."""
+        return (self.square / self.alive.clamp(min=1e-4)).sqrt()
+
+
+def cubic(final: float, progress: float) -> float:
+    """Density at a progress 0..1: from 1 to ``final`` with a cubic end (arXiv 1710.01878)."""
+    return final + (1.0 - final) * (1.0 - min(1.0, progress)) ** 3
+
+
+def weight_scores(layer: nn.Module, moments: InputMoments | None) -> Tensor:
+    """What each weight is worth, float of the weight's shape, 0 where it is pruned already.
+
+    |w|, or with moments |w| * rms(a | a != 0) of the weight's input channel.
+    """
+    score = weight_of(layer).detach().abs()
+    if moments is None:
+        return score
+    return score * _per_weight(moments.conditional_rms(), score, layer)
+
+
+def per_root_chance(gradient: Tensor, moments: InputMoments, layer: nn.Module) -> Tensor:
+    """Gradients divided by sqrt(P(a != 0)) of their input: what growing gains per expected MAC."""
+    root = moments.alive.clamp(min=1e-3).sqrt()
+    return gradient / _per_weight(root, gradient, layer)
+
+
+def prune_to(layer: nn.Module, score: Tensor, density: float, channels: float = 1.0) -> None:
+    """Keep the highest scores: ``density`` of all weights, in ``channels`` of the inputs.
+
+    Input channels are ranked by the energy (sum of squared scores) of their weights. Weights
+    pruned before stay pruned; ties are cut, so the count is exact.
+    """
+    mask = mask_of(layer)
+    if channels < 1.0:
+        energy = per_input(score.square(), layer)
+        kept = torch.zeros_like(energy)
+        kept[energy.topk(max(1, round(channels * energy.numel()))).indices] = 1.0
+        score = score * _per_weight(kept, score, layer)
+    flat = score.flatten()
+    count = min(max(1, round(density * flat.numel())), int((flat > 0).sum()))
+    mask.zero_()
+    mask.view(-1)[flat.topk(count).indices] = 1.0
+
+
+def _per_weight(per_channel: Tensor, like: Tensor, layer: nn.Module) -> Tensor:
+    """Spread values (input channels,) to the shape of a weight tensor (out, in/groups, ...)."""
+    groups = int(getattr(layer, "groups", 1))
+    rows = per_channel.reshape(groups, 1, -1).expand(-1, like.shape[0] // groups, -1)
+    return rows.reshape(like.shape[0], like.shape[1], *[1] * (like.dim() - 2))
+
+
+def exchange(layer: nn.Module, score: Tensor, gradient: Tensor, share: float) -> int:
+    """Swap the worst ``share`` of the kept weights for the pruned ones that would help most.
+
+    ``score`` and ``gradient`` (of the loss, by the effective weight) have the weight's shape.
+    New weights start at 0, and only in input channels that have weights. Source: RigL, arXiv
+    1911.11134, within gradual pruning as GraNet does, arXiv 2106.10404. Returns the number.
+    """
+    mask, original = mask_of(layer), layer.weight_orig
+    assert isinstance(original, Tensor)
+    kept = mask.flatten() > 0
+    open_ = (_per_weight((fanout(layer) > 0).float(), mask, layer).expand_as(mask) > 0).flatten()
+    candidates = open_ & ~kept
+    count = min(round(share * int(kept.sum())), int(candidates.sum()))
+    if count <= 0:
+        return 0
+    worst = score.flatten().masked_fill(~kept, math.inf).topk(count, largest=False).indices
+    best = gradient.abs().flatten().masked_fill(~candidates, -1.0).topk(count).indices
+    mask.view(-1)[worst] = 0.0
+    mask.view(-1)[best] = 1.0
+    with torch.no_grad():
+        original.view(-1)[best] = 0.0
+    return count
+
+
+def prune_inputs(layer: nn.Module, kept: Tensor) -> None:
+    """Prune all weights of the input channels where ``kept`` (input channels,) is 0."""
+    mask = mask_of(layer)
+    mask.mul_(_per_weight(kept, mask, layer))
+
+
+def remove_dead(layers: Mapping[str, nn.Module]) -> int:
+    """Prune what cannot reach an output, in a plain chain of layers; return how many weights.
+
+    The incoming weights of a channel that has no outgoing weight cannot change any output. Runs
+    from the last layer to the first, so that whole dead paths go.
+    """
+    chain = list(layers.values())
+    removed = 0
+    for before, after in zip(chain[-2::-1], chain[:0:-1], strict=True):
+        mask = mask_of(before)
+        if mask.shape[0] != fanout(after).numel():
+            continue  # a flatten lies between: one output channel feeds many inputs
+        useless = (fanout(after) == 0).float().reshape(-1, *[1] * (mask.dim() - 1)) * mask
+        removed += int(useless.sum())
+        mask.sub_(useless)
+    refresh(layers)
+    return removed

@@ -1,0 +1,139 @@
+// Dispatcher of one lane: turns tokens into columns of work for the PEs that have any.
+//
+// Contract: takes tokens {marker, channel, x, value}, rows in order, a marker after each row. For a
+// value it sends {0, column, base, value} to the PEs whose mask bit is set; for the marker of row y
+// it sends as many markers {1, ...} to all PEs as output rows are complete after it (0, 1 or more).
+//   column = FirstColumn + row term + column term + channel
+//   base   = row base + column base + start of the frame, modulo the ring
+// One token a cycle; 4 cycles from token_i to pe_valid_o. A token waits while any PE that it is for
+// is not ready. pe_ready_i may be a cycle late: the FIFOs behind pe_valid_o need one word of slack.
+module jp_dispatcher #(
+    parameter Prefix = "",  // tables Prefix_rows.mem, Prefix_columns.mem, Prefix_masks.mem
+    parameter int Pes = 1,
+    parameter int Height = 1,
+    parameter int Width = 1,
+    parameter int ValueBits = 8,
+    parameter int XBits = 1,
+    parameter int ChannelBits = 1,
+    parameter int ColumnBits = 1,
+    parameter int Columns = 2,      // words of the mask table
+    parameter int FirstColumn = 0,
+    parameter int RingBits = 1,
+    parameter int CompletedBits = 1,
+    parameter int FrameStep = 0,
+    localparam int TokenWidth = 1 + ChannelBits + XBits + ValueBits,
+    localparam int WorkWidth = 1 + ColumnBits + RingBits + ValueBits
+) (
+    input  logic                  clk_i,
+    input  logic                  rst_ni,
+    input  logic                  token_valid_i,
+    output logic                  token_ready_o,
+    input  logic [TokenWidth-1:0] token_i,
+    output logic [Pes-1:0]        pe_valid_o,
+    input  logic [Pes-1:0]        pe_ready_i,
+    output logic [WorkWidth-1:0]  pe_work_o,
+    output logic                  count_token_o,
+    output logic                  count_stall_o
+);
+  localparam int RowBits = Height > 1 ? $clog2(Height) : 1;
+  localparam int RowDepth = Height > 1 ? Height : 2;
+  localparam int ColDepth = Width > 1 ? Width : 2;
+  localparam int RowWidth = CompletedBits + RingBits + ColumnBits;
+  localparam int ColWidth = RingBits + ColumnBits;
+  localparam int MaskBits = $clog2(Columns);
+
+  logic marker;
+  logic [ChannelBits-1:0] channel;
+  logic [XBits-1:0] x;
+  logic [ValueBits-1:0] value;
+  assign {marker, channel, x, value} = token_i;
+
+  // this row's table word, and the frame's place in the ring
+  logic [RowBits-1:0] row_q;
+  logic [RowWidth-1:0] row_word;
+  logic [ColWidth-1:0] col_word;
+  logic [CompletedBits-1:0] completed, sent_q;
+  logic [RingBits-1:0] row_base, frame_q;
+  logic [ColumnBits-1:0] row_term;
+  assign {completed, row_base, row_term} = row_word;
+
+  jp_table #(.File({Prefix, "_rows.mem"}), .Width(RowWidth), .Depth(RowDepth), .AddrBits(RowBits))
+      u_rows (.addr_i(row_q), .data_o(row_word));
+  jp_table #(.File({Prefix, "_columns.mem"}), .Width(ColWidth), .Depth(ColDepth), .AddrBits(XBits))
+      u_columns (.addr_i(x), .data_o(col_word));
+
+  logic advance, take, last_marker;
+  assign last_marker = completed <= sent_q + 1'b1 || completed == '0;
+  assign token_ready_o = advance && (!marker || last_marker);
+  assign take = token_valid_i && advance;
+
+  always_ff @(posedge clk_i) begin
+    if (!rst_ni) begin
+      row_q <= '0;
+      frame_q <= '0;
+      sent_q <= '0;
+    end else if (take && marker) begin
+      sent_q <= last_marker ? '0 : sent_q + 1'b1;
+      if (last_marker) begin
+        row_q <= row_q == RowBits'(Height - 1) ? '0 : row_q + 1'b1;
+        if (row_q == RowBits'(Height - 1)) frame_q <= frame_q + RingBits'(FrameStep);
+      end
+    end
+  end
+
+  // stage 1: row and column words; stage 2: column and base; stage 3: mask; stage 4: to the PEs
+  logic valid_1q, valid_2q, valid_3q, marker_1q, marker_2q, marker_3q;
+  logic [ColumnBits-1:0] row_sum_1q, col_term_1q, column_2q, column_3q;
+  logic [RingBits-1:0] row_base_1q, col_base_1q, base_2q, base_3q;
+  logic [ValueBits-1:0] value_1q, value_2q, value_3q;
+  logic [Pes-1:0] mask_3, target;
+  logic stall;
+
+  always_ff @(posedge clk_i) begin
+    if (!rst_ni) begin
+      valid_1q <= 1'b0;
+      valid_2q <= 1'b0;
+      valid_3q <= 1'b0;
+    end else if (advance) begin
+      valid_1q <= token_valid_i && !(marker && completed == '0);
+      valid_2q <= valid_1q;
+      valid_3q <= valid_2q;
+    end
+  end
+
+  always_ff @(posedge clk_i) begin
+    if (advance) begin
+      marker_1q <= marker;
+      row_sum_1q <= row_term + ColumnBits'(channel);
+      {col_base_1q, col_term_1q} <= col_word;
+      row_base_1q <= row_base + frame_q;
+      value_1q <= value;
+      marker_2q <= marker_1q;
+      column_2q <= row_sum_1q + col_term_1q;
+      base_2q <= row_base_1q + col_base_1q;
+      value_2q <= value_1q;
+      marker_3q <= marker_2q;
+      column_3q <= column_2q + ColumnBits'(FirstColumn);
+      base_3q <= base_2q;
+      value_3q <= value_2q;
+    end
+  end
+
+  jp_rom #(.File({Prefix, "_masks.mem"}), .Width(Pes), .Depth(Columns), .AddrBits(MaskBits))
+      u_masks (
+          .clk_i, .en_i(advance), .addr_i(MaskBits'(column_2q)), .data_o(mask_3)
+      );
+
+  assign target = {Pes{valid_3q}} & (mask_3 | {Pes{marker_3q}});
+  assign stall = |(target & ~pe_ready_i);
+  assign advance = !stall;
+
+  always_ff @(posedge clk_i) begin
+    if (!rst_ni) pe_valid_o <= '0;
+    else pe_valid_o <= target & {Pes{!stall}};
+  end
+  always_ff @(posedge clk_i) pe_work_o <= {marker_3q, column_3q, base_3q, value_3q};
+
+  assign count_token_o = take && !marker;
+  assign count_stall_o = stall;
+endmodule

@@ -1,0 +1,67 @@
+// First-in first-out queue in LUT RAM, with registered handshake flags.
+//
+// Contract: a word is taken when valid_i is high, and leaves when valid_o and ready_i are. ready_o
+// falls while there is still room for Slack words, so that a sender whose decision is Slack cycles
+// old loses nothing; such a sender may push while ready_o is low. With Slack = 0, valid_i must be
+// low or wait while ready_o is low, as usual. valid_o, data_o and ready_o do not depend on this
+// cycle's inputs. A word can leave in the cycle after it was taken.
+// Edge cases: pushing into a full queue is a fault of the sender, and stops a simulation.
+module jp_fifo #(
+    parameter int Width = 8,
+    parameter int Depth = 16,  // a power of two, at least 2
+    parameter int Slack = 0
+) (
+    input  logic             clk_i,
+    input  logic             rst_ni,
+    input  logic             valid_i,
+    output logic             ready_o,
+    input  logic [Width-1:0] data_i,
+    output logic             valid_o,
+    input  logic             ready_i,
+    output logic [Width-1:0] data_o
+);
+  localparam int AddrBits = $clog2(Depth);
+  localparam logic [AddrBits:0] Limit = (AddrBits + 1)'(Depth - 1 - Slack);
+
+  initial if (Depth != (1 << AddrBits) || Depth < 2 || Slack > Depth - 1)
+    $fatal(1, "jp_fifo: Depth %0d, Slack %0d", Depth, Slack);
+
+  logic [Width-1:0] mem [Depth];
+  logic [AddrBits-1:0] write_q, read_q;
+  logic [AddrBits:0] level_q, level_d;
+  logic push, pop;
+
+  assign push = valid_i && (Slack != 0 || ready_o);
+  assign pop = valid_o && ready_i;
+  assign data_o = mem[read_q];
+  assign level_d = level_q + {{AddrBits{1'b0}}, push} - {{AddrBits{1'b0}}, pop};
+
+  always_ff @(posedge clk_i) begin
+    if (push) mem[write_q] <= data_i;
+  end
+
+  always_ff @(posedge clk_i) begin
+    if (!rst_ni) begin
+      write_q <= '0;
+      read_q <= '0;
+      level_q <= '0;
+      valid_o <= 1'b0;
+      ready_o <= 1'b0;
+    end else begin
+      if (push) write_q <= write_q + 1'b1;
+      if (pop) read_q <= read_q + 1'b1;
+      level_q <= level_d;
+      valid_o <= level_d != '0;
+      ready_o <= level_d <= Limit;
+    end
+  end
+
+`ifndef SYNTHESIS
+  always @(posedge clk_i) begin
+    if (rst_ni && push && !pop && level_q == (AddrBits + 1)'(Depth)) begin
+      $display("jp_fifo: overflow in %m");
+      $fatal(1, "jp_fifo: overflow");
+    end
+  end
+`endif
+endmodule

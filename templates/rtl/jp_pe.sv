@@ -1,0 +1,298 @@
+// Processing element: walks weight columns, accumulates, drains finished rows, keeps the winners.
+//
+// Contract: each lane brings work {0, column, base, value} or {1, ...}, a marker. For a column the
+// PE adds weight * value to the accumulators base + offset (modulo the ring) of its non-zero weights,
+// one a cycle. When all lanes have come to a marker, the oldest output row is complete: the PE drains
+// its RowWords accumulators in idle cycles, while the columns of later rows go on, and sends
+// {0, channel, x, accumulator} for each that wins (accumulator >= keep_from, or <= keep_to where
+// TwoSided), then a marker {1, ...}. A further marker waits until the drain before it has ended.
+// Edge cases: a column must not be empty (the dispatcher's masks see to that). After reset the PE
+// first clears its ring, one word a cycle, and takes no work meanwhile.
+// Latency: 8 cycles from a marker at a lane's input to the first winner.
+module jp_pe #(
+    parameter Prefix = "",  // Prefix_pointers.mem, Prefix_weights.mem, Prefix_thresholds.mem
+    parameter int Lanes = 1,
+    parameter int ColumnBits = 1,
+    parameter int Columns = 2,       // words of the pointer memory
+    parameter int RingBits = 1,
+    parameter int ValueBits = 8,
+    parameter int ValueSigned = 0,
+    parameter int StartBits = 1,
+    parameter int MoreBits = 1,
+    parameter int WeightBits = 8,
+    parameter int OffsetBits = 1,
+    parameter int Entries = 2,       // words of the weight memory
+    parameter int AccBits = 16,
+    parameter int Slots = 1,
+    parameter int OutWidth = 1,
+    parameter int FirstChannel = 0,
+    parameter int ChannelBits = 1,
+    parameter int OutXBits = 1,
+    parameter int TwoSided = 0,
+    parameter int FifoDepth = 16,
+    parameter int WinnerDepth = 16,
+    localparam int WorkWidth = 1 + ColumnBits + RingBits + ValueBits,
+    localparam int WinnerWidth = 1 + ChannelBits + OutXBits + AccBits
+) (
+    input  logic                       clk_i,
+    input  logic                       rst_ni,
+    input  logic [Lanes-1:0]           work_valid_i,
+    output logic [Lanes-1:0]           work_ready_o,
+    input  logic [Lanes*WorkWidth-1:0] work_i,
+    output logic                       winner_valid_o,
+    input  logic                       winner_ready_i,
+    output logic [WinnerWidth-1:0]     winner_o,
+    output logic                       count_mac_o,
+    output logic                       busy_o
+);
+  localparam int RowWords = OutWidth * Slots;
+  localparam int SlotBits = Slots > 1 ? $clog2(Slots) : 1;
+  localparam int SlotDepth = Slots > 1 ? Slots : 2;
+  localparam int EntryBits = $clog2(Entries);
+  localparam int ProductBits = WeightBits + ValueBits + 1;
+
+  // ---- lane FIFOs, and the choice of the lane to serve
+  logic [Lanes-1:0] head_valid, head_marker, head_pop, wants;
+  logic [Lanes-1:0][WorkWidth-1:0] head;
+  logic [WorkWidth-1:0] chosen;
+  logic [Lanes-1:0] grant;
+  logic fetch, all_markers;
+
+  for (genvar l = 0; l < Lanes; l++) begin : g_lane
+    jp_fifo #(.Width(WorkWidth), .Depth(FifoDepth), .Slack(1)) u_fifo (
+        .clk_i, .rst_ni,
+        .valid_i(work_valid_i[l]),
+        .ready_o(work_ready_o[l]),
+        .data_i(work_i[l*WorkWidth +: WorkWidth]),
+        .valid_o(head_valid[l]),
+        .ready_i(head_pop[l]),
+        .data_o(head[l])
+    );
+    assign head_marker[l] = head[l][WorkWidth-1];
+  end
+
+  assign wants = head_valid & ~head_marker;
+  assign all_markers = &(head_valid & head_marker);
+  assign grant = wants & (~wants + 1'b1);  // the first lane that has a column
+  assign head_pop = fetch ? (all_markers ? '1 : grant) : '0;
+
+  always_comb begin
+    chosen = '0;
+    for (int l = 0; l < Lanes; l++) chosen |= head[l] & {WorkWidth{grant[l]}};
+  end
+
+  // ---- fetch: the column's pointer
+  logic column_valid_q, column_marker_q, column_ready;
+  logic [RingBits-1:0] column_base_q;
+  logic [ValueBits-1:0] column_value_q;
+  logic [StartBits-1:0] column_start;
+  logic [MoreBits-1:0] column_more;
+
+  assign fetch = !column_valid_q || column_ready;
+
+  jp_rom #(.File({Prefix, "_pointers.mem"}), .Width(MoreBits + StartBits), .Depth(Columns),
+           .AddrBits(ColumnBits)) u_pointers (
+      .clk_i, .en_i(fetch), .addr_i(chosen[RingBits+ValueBits +: ColumnBits]),
+      .data_o({column_more, column_start})
+  );
+
+  always_ff @(posedge clk_i) begin
+    if (!rst_ni) column_valid_q <= 1'b0;
+    else if (fetch) column_valid_q <= |wants || all_markers;
+  end
+  always_ff @(posedge clk_i) begin
+    if (fetch) begin
+      column_marker_q <= all_markers;
+      {column_base_q, column_value_q} <= chosen[RingBits+ValueBits-1:0];
+    end
+  end
+
+  // ---- walk: one entry of the column a cycle; drains and the clearing after reset fill idle cycles
+  logic walk_valid_q, walk_last;
+  logic [EntryBits-1:0] walk_entry_q;
+  logic [MoreBits-1:0] walk_more_q;
+  logic [RingBits-1:0] walk_base_q;
+  logic [ValueBits-1:0] walk_value_q;
+  logic drain_busy_q, drain_end_q, clear_q, drain_go, winner_room;
+  logic [RingBits-1:0] drain_addr_q, drain_left_q;
+
+  assign walk_last = walk_more_q == '0;
+  assign column_ready = (!walk_valid_q || walk_last) && !clear_q
+                        && !(column_marker_q && (drain_busy_q || drain_end_q));
+  assign drain_go = !walk_valid_q && (clear_q || winner_room);
+
+  always_ff @(posedge clk_i) begin
+    if (!rst_ni) walk_valid_q <= 1'b0;
+    else if (!walk_valid_q || walk_last)
+      walk_valid_q <= column_valid_q && !column_marker_q && column_ready;
+  end
+  always_ff @(posedge clk_i) begin
+    if (!walk_valid_q || walk_last) begin
+      walk_entry_q <= EntryBits'(column_start);
+      walk_more_q <= column_more;
+      walk_base_q <= column_base_q;
+      walk_value_q <= column_value_q;
+    end else begin
+      walk_entry_q <= walk_entry_q + 1'b1;
+      walk_more_q <= walk_more_q - 1'b1;
+    end
+  end
+
+  always_ff @(posedge clk_i) begin
+    if (!rst_ni) begin
+      clear_q <= 1'b1;
+      drain_busy_q <= 1'b1;
+      drain_end_q <= 1'b0;
+      drain_addr_q <= '0;
+      drain_left_q <= '1;
+    end else if (column_valid_q && column_marker_q && column_ready) begin
+      drain_busy_q <= 1'b1;
+      drain_left_q <= RingBits'(RowWords - 1);
+    end else if (drain_go) begin
+      if (drain_busy_q) begin
+        drain_addr_q <= drain_addr_q + 1'b1;
+        drain_left_q <= drain_left_q - 1'b1;
+        drain_busy_q <= drain_left_q != '0;
+        drain_end_q <= drain_left_q == '0 && !clear_q;
+        if (drain_left_q == '0) clear_q <= 1'b0;
+      end else begin
+        drain_end_q <= 1'b0;
+      end
+    end
+  end
+
+  // ---- stage 1: the entry arrives; stage 2: operands and address; stage 3: product and old value;
+  // ---- stage 4: sum; stage 5: write back, compare; stage 6: winner
+  logic mac_1q, mac_2q, mac_3q, mac_4q;
+  logic drain_1q, drain_2q, drain_3q, drain_4q;
+  logic end_1q, end_2q, end_3q, end_4q, end_5q;
+  logic write_5q;
+  logic [RingBits-1:0] base_1q, addr_2q, addr_3q, addr_4q, addr_5q;
+  logic [ValueBits-1:0] value_1q;
+  logic [WeightBits-1:0] weight_1;
+  logic [OffsetBits-1:0] offset_1;
+  logic signed [WeightBits-1:0] weight_2q;
+  logic signed [ValueBits:0] value_2q;
+  logic signed [ProductBits-1:0] product_3q, product_4q;
+  logic signed [AccBits-1:0] mem [1 << RingBits];
+  logic signed [AccBits-1:0] old_4q, old_4, sum_5q, drained_5q;
+  logic same_3q, same_4q;
+
+  jp_rom #(.File({Prefix, "_weights.mem"}), .Width(OffsetBits + WeightBits), .Depth(Entries),
+           .AddrBits(EntryBits)) u_weights (
+      .clk_i, .en_i(1'b1), .addr_i(walk_entry_q), .data_o({offset_1, weight_1})
+  );
+
+  always_ff @(posedge clk_i) begin
+    if (!rst_ni) begin
+      {mac_1q, mac_2q, mac_3q, mac_4q, write_5q} <= '0;
+      {drain_1q, drain_2q, drain_3q, drain_4q} <= '0;
+      {end_1q, end_2q, end_3q, end_4q, end_5q} <= '0;
+      {same_3q, same_4q} <= '0;
+    end else begin
+      mac_1q <= walk_valid_q;
+      drain_1q <= drain_go && drain_busy_q;
+      end_1q <= drain_go && drain_end_q;
+      {mac_2q, drain_2q, end_2q} <= {mac_1q, drain_1q, end_1q};
+      {mac_3q, drain_3q, end_3q} <= {mac_2q, drain_2q, end_2q};
+      {mac_4q, drain_4q, end_4q} <= {mac_3q, drain_3q, end_3q};
+      {write_5q, end_5q} <= {mac_4q || drain_4q, end_4q};
+      // is the word that stage 3 reads being written by stage 5; is stage 4's in stage 5
+      same_3q <= addr_2q == addr_4q && (mac_4q || drain_4q);
+      same_4q <= addr_3q == addr_4q && (mac_4q || drain_4q);
+    end
+  end
+
+  assign old_4 = same_4q ? sum_5q : old_4q;
+
+  always_ff @(posedge clk_i) begin
+    base_1q <= walk_valid_q ? walk_base_q : drain_addr_q;
+    value_1q <= walk_value_q;
+    addr_2q <= base_1q + (mac_1q ? RingBits'(offset_1) : '0);
+    weight_2q <= weight_1;
+    value_2q <= {ValueSigned != 0 && value_1q[ValueBits-1], value_1q};
+    addr_3q <= addr_2q;
+    product_3q <= weight_2q * value_2q;
+    addr_4q <= addr_3q;
+    product_4q <= product_3q;
+    old_4q <= same_3q ? sum_5q : mem[addr_3q];
+    addr_5q <= addr_4q;
+    drained_5q <= old_4;
+    if (drain_4q) sum_5q <= '0;
+    else sum_5q <= old_4 + AccBits'(product_4q);
+  end
+
+  always_ff @(posedge clk_i) begin
+    if (write_5q) mem[addr_5q] <= sum_5q;
+  end
+
+  // ---- winners: thresholds of the slot, counted along with the drained words
+  logic [SlotBits-1:0] slot_q;
+  logic [OutXBits-1:0] x_q;
+  logic clearing_q, clear_done;
+  logic signed [AccBits-1:0] keep_from, keep_to, keep_from_5q, keep_to_5q;
+  logic [RingBits:0] cleared_q;
+  logic [ChannelBits-1:0] channel_5q;
+  logic [OutXBits-1:0] x_5q;
+  logic winner, winner_valid_6q;
+  logic [WinnerWidth-1:0] winner_6q;
+
+  jp_table #(.File({Prefix, "_thresholds.mem"}), .Width(2 * AccBits), .Depth(SlotDepth),
+             .AddrBits(SlotBits)) u_thresholds (
+      .addr_i(slot_q), .data_o({keep_to, keep_from})
+  );
+
+  // the first 1 << RingBits drained words after reset are those of the clearing
+  assign clearing_q = !cleared_q[RingBits];
+  assign clear_done = clearing_q && drain_4q;
+
+  always_ff @(posedge clk_i) begin
+    if (!rst_ni) begin
+      slot_q <= '0;
+      x_q <= '0;
+      cleared_q <= '0;
+    end else if (clear_done) begin
+      cleared_q <= cleared_q + 1'b1;
+    end else if (drain_4q) begin
+      slot_q <= slot_q == SlotBits'(Slots - 1) ? '0 : slot_q + 1'b1;
+      if (slot_q == SlotBits'(Slots - 1)) x_q <= x_q == OutXBits'(OutWidth - 1) ? '0 : x_q + 1'b1;
+    end
+  end
+
+  logic emit_5q;
+  always_ff @(posedge clk_i) begin
+    if (!rst_ni) emit_5q <= 1'b0;
+    else emit_5q <= drain_4q && !clearing_q;
+  end
+  always_ff @(posedge clk_i) begin
+    keep_from_5q <= keep_from;
+    keep_to_5q <= keep_to;
+    channel_5q <= ChannelBits'(FirstChannel) + ChannelBits'(slot_q);
+    x_5q <= x_q;
+  end
+
+  assign winner = emit_5q && (drained_5q >= keep_from_5q
+                              || (TwoSided != 0 && drained_5q <= keep_to_5q));
+
+  always_ff @(posedge clk_i) begin
+    if (!rst_ni) winner_valid_6q <= 1'b0;
+    else winner_valid_6q <= winner || end_5q;
+  end
+  always_ff @(posedge clk_i) begin
+    winner_6q <= {end_5q, end_5q ? {(ChannelBits + OutXBits){1'b0}} : {channel_5q, x_5q}, drained_5q};
+  end
+
+  // 6 words can be on their way when the queue says that its room ends
+  jp_fifo #(.Width(WinnerWidth), .Depth(WinnerDepth), .Slack(6)) u_winners (
+      .clk_i, .rst_ni,
+      .valid_i(winner_valid_6q),
+      .ready_o(winner_room),
+      .data_i(winner_6q),
+      .valid_o(winner_valid_o),
+      .ready_i(winner_ready_i),
+      .data_o(winner_o)
+  );
+
+  assign count_mac_o = mac_1q;
+  assign busy_o = walk_valid_q || column_valid_q || |head_valid || drain_busy_q || drain_end_q;
+endmodule

@@ -1,0 +1,43 @@
+// Register stage that cuts valid, data and ready: two words deep, one word a cycle.
+//
+// Contract: AXI4-Stream handshake on both sides; outputs are registered; latency 1 cycle.
+module jp_spill #(
+    parameter int Width = 8
+) (
+    input  logic             clk_i,
+    input  logic             rst_ni,
+    input  logic             valid_i,
+    output logic             ready_o,
+    input  logic [Width-1:0] data_i,
+    output logic             valid_o,
+    input  logic             ready_i,
+    output logic [Width-1:0] data_o
+);
+  logic spare_valid_q;
+  logic [Width-1:0] spare_q;
+
+  // ready_o is low exactly while the spare word is taken, and during reset
+  logic running_q;
+  assign ready_o = running_q && !spare_valid_q;
+
+  always_ff @(posedge clk_i) begin
+    if (!rst_ni) begin
+      valid_o <= 1'b0;
+      spare_valid_q <= 1'b0;
+      running_q <= 1'b0;
+    end else begin
+      running_q <= 1'b1;
+      if (!valid_o || ready_i) begin
+        valid_o <= spare_valid_q || (valid_i && ready_o);
+        spare_valid_q <= 1'b0;
+      end else if (valid_i && ready_o) begin
+        spare_valid_q <= 1'b1;
+      end
+    end
+  end
+
+  always_ff @(posedge clk_i) begin
+    if (!valid_o || ready_i) data_o <= spare_valid_q ? spare_q : data_i;
+    if (ready_o) spare_q <= data_i;
+  end
+endmodule
