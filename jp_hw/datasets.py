@@ -212,7 +212,8 @@ def _download(urls: list[str], md5: str, path: Path) -> Path:
             reason = error
     why = type(reason).__name__
     raise JpHwError(
-        f"{path.name} is not in {path.parent} and cannot be downloaded ({why}): put it there yourself"
+        f"{path.name} is not in {path.parent} and cannot be downloaded ({why}): "
+        "put it there yourself"
     )
 
 

@@ -7,7 +7,6 @@ same layout). Importing this module and ``models()`` need no torch.
 """
 
 import json
-import os
 import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -163,13 +162,13 @@ def save(
     temporary = target / f".{TENSORS}.tmp"
     save_file(plain, temporary)
     temporary.chmod(0o644)  # safetensors makes it private
-    os.replace(temporary, target / TENSORS)
+    temporary.replace(target / TENSORS)
     _save_split(target / SAMPLES, samples)
     _save_split(target / CALIBRATION, calibration)
     record = {"format": FORMAT, **info}
     temporary = target / f".{JSON}.tmp"
     temporary.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
-    os.replace(temporary, target / JSON)
+    temporary.replace(target / JSON)
     return record
 
 
@@ -238,13 +237,13 @@ def _save_split(path: Path, split: Split) -> None:
     temporary = path.with_name(f".{path.name}.tmp")
     with temporary.open("wb") as file:
         np.savez_compressed(file, images=split.images, labels=split.labels)
-    os.replace(temporary, path)
+    temporary.replace(path)
 
 
 def _split(path: Path, shape: tuple[int, int, int], classes: int) -> Split:
     """Read and check images and labels."""
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as file:
             images, labels = file["images"], file["labels"]
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
         raise JpHwError(f"{path} cannot be read ({error}): train or copy it again") from error

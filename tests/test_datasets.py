@@ -130,7 +130,7 @@ def test_broken_cifar_batch_is_named(cifar: tuple[Path, np.ndarray, np.ndarray])
 
 
 def test_missing_file_offline_names_file_and_folder(tmp_path: Path, offline: list[str]) -> None:
-    with pytest.raises(JpHwError, match="train-images-idx3-ubyte.gz") as caught:
+    with pytest.raises(JpHwError, match=r"train-images-idx3-ubyte\.gz") as caught:
         datasets.load("mnist", tmp_path)
     assert str(tmp_path / "MNIST" / "raw") in str(caught.value)
     assert [url.split("/")[2] for url in offline] == [
@@ -162,7 +162,7 @@ def test_missing_file_is_downloaded_with_its_hash(
 
 def test_folder_errors(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv(datasets.ENV, raising=False)
-    with pytest.raises(JpHwError, match=f"--data DIR or set {datasets.ENV}"):
+    with pytest.raises(JpHwError, match=rf"--data DIR or set {datasets.ENV}$"):
         datasets.load("mnist")
     with pytest.raises(JpHwError, match="does not exist"):
         datasets.load("mnist", tmp_path / "nowhere")
@@ -171,6 +171,9 @@ def test_folder_errors(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_import_needs_no_torch() -> None:
-    code = "import jp_hw.datasets, jp_hw.zoo, sys; jp_hw.zoo.models(); assert 'torch' not in sys.modules"
+    code = (
+        "import jp_hw.datasets, jp_hw.zoo, sys; jp_hw.zoo.models(); "
+        "assert 'torch' not in sys.modules"
+    )
     root = str(Path(datasets.__file__).parents[1])
     subprocess.run([sys.executable, "-c", code], check=True, env={**os.environ, "PYTHONPATH": root})

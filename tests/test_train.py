@@ -16,8 +16,7 @@ import torch
 from jp_hw import models, zoo
 from jp_hw.datasets import Dataset, Split
 from jp_hw.errors import JpHwError
-from jp_hw.train import STAGES, Silent, TrainConfig, recipe, train
-from jp_hw.train import losses, pruning
+from jp_hw.train import STAGES, Silent, TrainConfig, losses, pruning, recipe, train
 from jp_hw.train.data import Batches
 from jp_hw.train.measure import kept_macs, measure
 
@@ -44,7 +43,7 @@ def tiny(**changes: Any) -> TrainConfig:
         "densities": (0.05, 0.1, 0.5),
         "winner_rates": (0.2, 0.3),
         "input_theta": 0.25,
-        "mac_penalty": 1e-4,
+        "mac_penalty": 1e-5,
     }
     return recipe("mlp3", **{**values, **stages, **changes})
 
@@ -103,7 +102,9 @@ def test_figures_agree_with_a_plain_recount(finished: Path) -> None:
     x = torch.tensor(test.images).permute(0, 3, 1, 2).float() / 255
     with torch.no_grad():
         accuracy = (model(x).argmax(1).numpy() == test.labels).mean()
-    a = np.where(test.images.reshape(80, -1) / 255 > t["win0.theta"], test.images.reshape(80, -1) / 255, 0)
+    a = np.where(
+        test.images.reshape(80, -1) / 255 > t["win0.theta"], test.images.reshape(80, -1) / 255, 0
+    )
     macs = 0.0
     for index in (1, 2, 3):
         w = t[f"fc{index}.weight"]
@@ -299,8 +300,7 @@ def test_shifted_batches_hold_the_same_images_moved() -> None:
     batches = Batches(data.train, config, 1 / 255)
     padded = np.pad(data.train.images[..., 0], ((0, 0), (2, 2), (2, 2)))
     views = {
-        padded[n, y : y + 28, x : x + 28].tobytes(): (n, y, x)
-        for n, y, x in np.ndindex(64, 5, 5)
+        padded[n, y : y + 28, x : x + 28].tobytes(): (n, y, x) for n, y, x in np.ndindex(64, 5, 5)
     }
     found = []
     for x, y in batches:

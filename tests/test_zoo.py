@@ -91,12 +91,12 @@ def test_zoo_mlp3_weights_match_its_figures() -> None:
 
 
 def test_unknown_name_lists_the_zoo() -> None:
-    with pytest.raises(JpHwError, match="'mlp9' is neither in the zoo .*mlp3.* nor a folder"):
+    with pytest.raises(JpHwError, match=r"'mlp9' is neither in the zoo .*mlp3.* nor a folder"):
         zoo.load("mlp9")
 
 
 def test_folder_without_network(tmp_path: Path) -> None:
-    with pytest.raises(JpHwError, match="holds no model.json"):
+    with pytest.raises(JpHwError, match=r"holds no model\.json"):
         zoo.load(tmp_path)
     (tmp_path / "config.json").write_text("{}")
     with pytest.raises(JpHwError, match="is not finished"):
@@ -127,7 +127,7 @@ def test_bad_description(folder: Path, changes: dict[str, Any], message: str) ->
 
 def test_description_that_is_no_json(folder: Path) -> None:
     (folder / zoo.JSON).write_text("{ half")
-    with pytest.raises(JpHwError, match="model.json cannot be read"):
+    with pytest.raises(JpHwError, match=r"model\.json cannot be read"):
         zoo.load(folder)
 
 
@@ -148,7 +148,8 @@ def test_truncated_or_missing_files_are_named(folder: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("value", "message"), [(float("nan"), "holds NaN"), (float("inf"), "infinite"), (0.0, "all zero")]
+    ("value", "message"),
+    [(float("nan"), "holds NaN"), (float("inf"), "infinite"), (0.0, "all zero")],
 )
 def test_spoilt_weights_are_neither_saved_nor_loaded(
     folder: Path, value: float, message: str

@@ -11,6 +11,9 @@ from jp_hw.schedule.design import Field, LayerDesign, Memory, TokenFormat, bits_
 
 BEAT = 8
 """Bytes of one beat of the input stream."""
+MARKER_COLUMN = -1
+"""Stands for a marker where columns are listed, and NO_COLUMN for no token at all."""
+NO_COLUMN = -2
 FIFO_DEPTH = 16
 WINNER_DEPTH = 16
 MAX_SUM_BITS = 32

@@ -29,7 +29,7 @@ def write_text(path: Path, text: str) -> None:
     """Replace a file by text, whole or not at all."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     temporary.write_text(text, encoding="utf-8")
-    os.replace(temporary, path)
+    temporary.replace(path)
 
 
 def save(folder: Path, tensors: Mapping[str, Tensor], data: Mapping[str, Any], tag: str) -> None:
@@ -43,7 +43,7 @@ def save(folder: Path, tensors: Mapping[str, Tensor], data: Mapping[str, Any], t
     save_file(
         {key: value.detach().contiguous().clone() for key, value in tensors.items()}, temporary
     )
-    os.replace(temporary, folder / name)
+    temporary.replace(folder / name)
     write_text(folder / LATEST, json.dumps({"state": name, "data": dict(data)}, indent=1))
     for old in folder.glob("*state-*.safetensors*"):
         if old.name != name:

@@ -12,6 +12,7 @@ Share = Annotated[float, Field(gt=0.0, le=1.0)]
 NonNegative = Annotated[float, Field(ge=0.0)]
 StageName = Literal["dense", "prune", "dynamic", "static"]
 STAGES: tuple[StageName, ...] = ("dense", "prune", "dynamic", "static")
+
 REGROW_UNTIL = 0.75  # of the prune stage
 
 
@@ -47,11 +48,13 @@ class TrainConfig(BaseModel):
       |w| * rms(a | a != 0), its effect on the output per expected MAC (Wanda's |w| * rms(a),
       arXiv 2306.11695, divided by the root of the chance that the MAC is executed at all).
     - ``prune_share``: share of the prune stage in which densities fall, on a cubic schedule
-      (arXiv 1710.01878); masks change every ``prune_every`` steps.
+      (arXiv 1710.01878); masks change every ``prune_every`` steps
+      of an epoch.
     - ``regrow``: share of the weights exchanged for better ones at each change of masks (see
       ``pruning.exchange``), falling to 0 at three quarters of the prune stage.
     - ``mac_penalty``: weight of the expected MACs of the hidden activations in the loss, as a
-      differentiable, scale-free estimate (see ``losses.expected_macs``).
+      differentiable, scale-free estimate (see ``losses.expected_macs``). Fanouts are scaled to the
+      final density, so that the penalty does not swamp the loss while weights are many.
     - ``distill``: share of the distillation loss (arXiv 1503.02531, ``temperature``) from the
       dense baseline in all later stages.
     - ``shift``: images move by up to so many pixels in x and y, a ``shift_share`` of them.

@@ -1,4 +1,4 @@
-"""The end of a run: fold masks, remove what never fires, measure on test images, write the artifact."""
+"""The end of a run: fold masks, remove what never fires, measure on test images, and save."""
 
 from importlib import metadata
 from pathlib import Path

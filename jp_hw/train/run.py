@@ -184,7 +184,8 @@ def _check(dataset: Dataset, config: TrainConfig) -> None:
     """Refuse a holdout that leaves nothing to train on."""
     if len(dataset.train) <= config.holdout:
         raise JpHwError(
-            f"holdout {config.holdout} leaves none of {len(dataset.train)} training images: lower it"
+            f"holdout {config.holdout} leaves none of {len(dataset.train)} training images: "
+            "lower it"
         )
 
 

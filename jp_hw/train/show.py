@@ -54,7 +54,8 @@ class Bars:
     def epoch(self, row: dict[str, Any]) -> None:
         """Show the last epoch's held-out figures."""
         if self._task is not None:
-            text = f"accuracy {row['accuracy']:.2%}  MACs kept {row['macs_kept']:.2%}  loss {self._loss:.3f}"
+            figures = f"accuracy {row['accuracy']:.2%}  MACs kept {row['macs_kept']:.2%}"
+            text = f"{figures}  loss {self._loss:.3f}"
             self._progress.update(self._task, figures=text)
 
 

@@ -58,15 +58,15 @@ def run_epoch(state: RunState, batches: Batches, tick: Tick) -> float:
     with Inputs(state.layers) as inputs:
         for step, (x, y) in enumerate(batches):
             progress = (state.epoch * steps + step) / (stage.epochs * steps)
-            changes_masks = name == "prune" and step % config.prune_every == 0
+            changes_masks = name == "prune" and (step + 1) % min(config.prune_every, steps) == 0
             for group in state.optimizer.param_groups:
                 group["lr"] = stage.lr_at(progress)
             loss = _loss(state, teacher, inputs, x, y)
             value = float(loss.detach())
             if not math.isfinite(value):
                 raise JpHwError(
-                    f"loss is {value} in stage {name}, epoch {state.epoch + 1}: use a lower learning "
-                    "rate; the last checkpoint is kept"
+                    f"loss is {value} in stage {name}, epoch {state.epoch + 1}: use a lower "
+                    "learning rate; the last checkpoint is kept"
                 )
             state.optimizer.zero_grad()
             if changes_masks:
@@ -75,7 +75,7 @@ def run_epoch(state: RunState, batches: Batches, tick: Tick) -> float:
             loss.backward()  # type: ignore[no-untyped-call]
             state.optimizer.step()
             if changes_masks:
-                _prune(state, progress)
+                _prune(state, (state.epoch * steps + step + 1) / (stage.epochs * steps))
             total += value
             tick(value)
     return total / steps
@@ -165,7 +165,11 @@ def _loss(
         return loss
     for index, (name, layer) in enumerate(state.layers.items()):
         if index and config.mac_penalty:
-            macs = losses.expected_macs(inputs[name], pruning.fanout(layer))
+            fanout = pruning.fanout(layer)
+            fanout = fanout * (
+                config.densities[index] * pruning.mask_of(layer).numel() / fanout.sum()
+            )
+            macs = losses.expected_macs(inputs[name], fanout)
             loss = loss + config.mac_penalty * macs
         if STAGES[state.stage] == "prune":
             state.moments[name].update(inputs[name])
@@ -187,5 +191,7 @@ def _prune(state: RunState, progress: float) -> None:
         pruning.prune_to(layer, score, density, channels)
         gradient = gradients[name]
         if config.regrow and gradient is not None:
-            worth = gradient if moments is None else pruning.per_root_chance(gradient, moments, layer)
+            worth = (
+                gradient if moments is None else pruning.per_root_chance(gradient, moments, layer)
+            )
             pruning.exchange(layer, score, worth, config.regrow_at(progress))

@@ -294,5 +294,6 @@ module jp_pe #(
   );
 
   assign count_mac_o = mac_1q;
-  assign busy_o = walk_valid_q || column_valid_q || |head_valid || drain_busy_q || drain_end_q;
+  assign busy_o = walk_valid_q || column_valid_q || |head_valid || drain_end_q
+                  || (drain_busy_q && !clear_q);
 endmodule
