@@ -196,7 +196,7 @@ def _cifar10_folder(folder: Path) -> Path:
 
 def _download(urls: list[str], md5: str, path: Path) -> Path:
     """Fetch the first URL that answers to ``path`` and check its MD5."""
-    import pooch  # type: ignore[import-untyped]
+    import pooch
 
     pooch.get_logger().setLevel("ERROR")
     fetch: Callable[..., Any] = pooch.retrieve

@@ -6,8 +6,9 @@ encoded can cancel out. Everything else is compared with it by `==`.
 
 import numpy as np
 
+from jp_hw.dense import convolve
 from jp_hw.errors import JpHwError
-from jp_hw.ir import INPUT, Input, Int, Network, Requantize, Source
+from jp_hw.ir import INPUT, Input, Int, Network, Requantize
 
 
 def run(network: Network, images: np.ndarray) -> Int:
@@ -27,7 +28,15 @@ def tensors(network: Network, images: np.ndarray) -> dict[str, Int]:
         shape = (len(images), layer.output.height, layer.output.width, layer.output.channels)
         total = np.zeros(shape, np.int64)
         for source in layer.sources:
-            total += convolve(source, values[source.tensor], shape)
+            total += convolve(
+                values[source.tensor],
+                source.weights,
+                shape[1:3],
+                source.stride,
+                source.padding,
+                source.dilation,
+                source.groups,
+            )
         if layer.requantize is None:
             values[layer.name] = total + layer.bias
         else:
@@ -36,10 +45,15 @@ def tensors(network: Network, images: np.ndarray) -> dict[str, Int]:
 
 
 def read_input(spec: Input, images: np.ndarray) -> Int:
-    """Check a batch of images and drop what is under the input's threshold."""
+    """Check a batch of images and drop what is under the input's threshold.
+
+    A network whose input is a vector (1x1xN) reads images of any shape with N values, in order.
+    """
     shape = spec.shape
+    if shape.height == shape.width == 1 and images[:1].size == shape.size:
+        images = images.reshape(len(images), 1, 1, shape.channels)
     if images.ndim != 4 or images.shape[1:] != (shape.height, shape.width, shape.channels):
-        raise JpHwError(f"images of shape {images.shape}, the network reads (n, {shape})")
+        raise JpHwError(f"images of shape {images.shape}; the network reads (n, {shape})")
     if not np.issubdtype(images.dtype, np.integer):
         raise JpHwError(f"images of type {images.dtype}; the network reads integers")
     low, high = spec.limits
@@ -47,35 +61,6 @@ def read_input(spec: Input, images: np.ndarray) -> Int:
         raise JpHwError(f"images hold values outside the input's range {low}..{high}")
     values = images.astype(np.int64)
     return np.where(np.abs(values) >= spec.theta, values, 0)
-
-
-def convolve(source: Source, values: Int, shape: tuple[int, int, int, int]) -> Int:
-    """Dense convolution. values: int64 (n, h, w, channels); returns int64 of the given shape."""
-    count, height, width, channels = shape
-    (stride_y, stride_x), (dilation_y, dilation_x) = source.stride, source.dilation
-    kernel_y, kernel_x = source.weights.shape[2:]
-    need_y = (height - 1) * stride_y + (kernel_y - 1) * dilation_y + 1
-    need_x = (width - 1) * stride_x + (kernel_x - 1) * dilation_x + 1
-    padded = np.zeros((count, need_y, need_x, values.shape[3]), np.int64)
-    top, left = source.padding
-    rows = min(values.shape[1], need_y - top)
-    columns = min(values.shape[2], need_x - left)
-    padded[:, top : top + rows, left : left + columns] = values[:, :rows, :columns]
-    out = np.zeros(shape, np.int64)
-    per_in, per_out = values.shape[3] // source.groups, channels // source.groups
-    for y in range(kernel_y):
-        for x in range(kernel_x):
-            top_y, left_x = y * dilation_y, x * dilation_x
-            window = padded[
-                :,
-                top_y : top_y + (height - 1) * stride_y + 1 : stride_y,
-                left_x : left_x + (width - 1) * stride_x + 1 : stride_x,
-            ]
-            for g in range(source.groups):
-                outs = slice(g * per_out, (g + 1) * per_out)
-                inputs = window[..., g * per_in : (g + 1) * per_in]
-                out[..., outs] += inputs @ source.weights[outs, :, y, x].T
-    return out
 
 
 def requantize(rule: Requantize, accumulators: Int, bias: Int) -> Int:

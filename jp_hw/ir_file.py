@@ -9,7 +9,7 @@ from typing import Literal
 import numpy as np
 from pydantic import BaseModel, ConfigDict, ValidationError
 from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save_file
+from safetensors.numpy import save as serialize
 
 from jp_hw.errors import JpHwError
 from jp_hw.ir import Input, Int, Layer, Network, Requantize, Shape, Source
@@ -123,12 +123,17 @@ def digest(network: Network) -> str:
     return hasher.hexdigest()
 
 
+def to_bytes(network: Network) -> bytes:
+    """The file of a network."""
+    meta, arrays = dump(network)
+    packed = {name: np.ascontiguousarray(_narrow(array)) for name, array in arrays.items()}
+    return serialize(packed, metadata={"network": json.dumps(meta, sort_keys=True)})
+
+
 def save(network: Network, path: Path) -> None:
     """Write a network; the file appears whole or not at all."""
-    meta, arrays = dump(network)
     partial = path.with_name(path.name + ".partial")
-    packed = {name: np.ascontiguousarray(_narrow(array)) for name, array in arrays.items()}
-    save_file(packed, partial, metadata={"network": json.dumps(meta, sort_keys=True)})
+    partial.write_bytes(to_bytes(network))
     os.replace(partial, path)
 
 

@@ -8,10 +8,13 @@ from pathlib import Path
 import numpy as np
 
 from jp_hw import golden
+from jp_hw.build import Build, describe, open_build
 from jp_hw.emit.rtl import TOP
 from jp_hw.errors import JpHwError
-from jp_hw.ir import Int, Network
-from jp_hw.registers import COUNTERS, register_map
+from jp_hw.ir import Int
+from jp_hw.macs import LayerCount, count
+from jp_hw.registers import register_map
+from jp_hw.schedule.cycles import simulate_cycles
 from jp_hw.simulators import Job, sources_of
 
 
@@ -40,6 +43,88 @@ class RawRun:
     def latency_cycles(self) -> int:
         """Cycles from the first frame's first beat to its last logit."""
         return self.end_cycles[0] - self.start_cycle
+
+
+@dataclass(frozen=True)
+class Report:
+    """A simulation compared with the golden model.
+
+    mismatches: logits that differ. counts: what the golden model's tensors say each layer must have
+    done. predicted: cycles per image by the cycle simulation, for the same images without stalls.
+    correct: images classified as labelled, None where labels are unknown.
+    """
+
+    build: Build
+    simulator: str
+    stall: float
+    run: RawRun
+    mismatches: int
+    counts: tuple[LayerCount, ...]
+    predicted: float
+    correct: int | None
+
+    @property
+    def images(self) -> int:
+        """Number of images."""
+        return len(self.run.logits)
+
+    @property
+    def counters_exact(self) -> bool:
+        """Whether the hardware's own MAC and frame counters agree with the golden model."""
+        registers = self.run.registers
+        return all(
+            registers[f"{layer.name}_macs"] == layer.macs
+            and registers[f"{layer.name}_frames"] == self.images
+            for layer in self.counts
+        )
+
+    @property
+    def passed(self) -> bool:
+        """Whether everything is equal."""
+        return self.mismatches == 0 and self.counters_exact and not any(self.run.errors)
+
+    def utilization(self, layer: int | None = None) -> float:
+        """MACs / (PEs x cycles), of one layer or of the whole array, in the steady state."""
+        design = self.build.design
+        own = self.counts if layer is None else self.counts[layer : layer + 1]
+        pes = design.pes if layer is None else design.layers[layer].pes
+        macs = sum(part.macs for part in own) / self.images
+        return macs / (pes * self.run.cycles_per_image)
+
+    def to_json(self) -> dict[str, object]:
+        """The report with stable keys; MACs, tokens and busy cycles are means per image."""
+        registers, clock = self.run.registers, self.build.design.clock_mhz
+        return {
+            **describe(self.build),
+            "simulator": self.simulator,
+            "stall": self.stall,
+            "images": self.images,
+            "bit_exact": self.mismatches == 0,
+            "mismatches": self.mismatches,
+            "counters_exact": self.counters_exact,
+            "correct": self.correct,
+            "cycles_per_image": self.run.cycles_per_image,
+            "latency_cycles": self.run.latency_cycles,
+            "predicted_cycles_per_image": self.predicted,
+            "clock_mhz": clock,
+            "images_per_second": clock * 1e6 / self.run.cycles_per_image,
+            "macs_per_image": sum(part.macs for part in self.counts) / self.images,
+            "dense_macs": self.build.network.dense_macs,
+            "pes": self.build.design.pes,
+            "utilization": self.utilization(),
+            "layers": [
+                {
+                    "name": part.name,
+                    "pes": self.build.design.layers[i].pes,
+                    "tokens": registers[f"{part.name}_tokens"] / self.images,
+                    "macs": registers[f"{part.name}_macs"] / self.images,
+                    "busy_cycles": registers[f"{part.name}_busy"] / self.images,
+                    "stalled_cycles": registers[f"{part.name}_stalled"] / self.images,
+                    "utilization": self.utilization(i),
+                }
+                for i, part in enumerate(self.counts)
+            ],
+        }
 
 
 def run_rtl(
@@ -112,9 +197,42 @@ def frame_bytes(images: np.ndarray) -> list[bytes]:
     return [image.astype(np.int64).astype(np.uint8).tobytes() for image in images]
 
 
-def mismatches(network: Network, images: np.ndarray, logits: Int) -> int:
-    """How many logits differ from the golden model's."""
-    return int(np.count_nonzero(golden.run(network, images) != logits))
+def simulate(
+    build: Build | Path,
+    images: int = 20,
+    *,
+    simulator: str = "verilator",
+    stall: float = 0.0,
+    seed: int = 1,
+    waves: bool = False,
+) -> Report:
+    """Simulate the first images of a build on its RTL and compare every logit with the golden model.
 
-
-__all__ = ["COUNTERS", "RawRun", "frame_bytes", "mismatches", "run_rtl"]
+    stall: probability of a pause in each cycle, on both sides; seed: of those pauses. waves: write
+    them to BUILD/sim. Raises JpHwError if the simulator is missing or fails.
+    """
+    if not isinstance(build, Build):
+        build = open_build(build)
+    batch, labels = build.first_images(images)
+    network = build.network
+    run = run_rtl(
+        build.folder,
+        [layer.name for layer in network.layers],
+        frame_bytes(batch),
+        network.classes,
+        simulator=simulator,
+        stall=stall,
+        seed=seed,
+        waves=waves,
+    )
+    expected = golden.run(network, batch)
+    return Report(
+        build,
+        simulator,
+        stall,
+        run,
+        mismatches=int(np.count_nonzero(expected != run.logits)),
+        counts=tuple(count(network, batch)),
+        predicted=simulate_cycles(build.design, batch).cycles_per_image,
+        correct=int(np.count_nonzero(run.logits.argmax(1) == labels)) if (labels >= 0).all() else None,
+    )

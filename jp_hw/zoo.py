@@ -149,27 +149,43 @@ def save(
     model.json is written last: without it there is no artifact. Raise JpHwError when tensors are
     not finite or a weight tensor is all zero.
     """
-    from safetensors.torch import save_file
-
     missing = [key for key in KEYS if key not in info]
     if missing:
         raise JpHwError(f"an artifact needs {', '.join(missing)} in its description")
     target = Path(folder)
-    target.mkdir(parents=True, exist_ok=True)
-    (target / JSON).unlink(missing_ok=True)
     plain = {name: tensor.detach().contiguous().clone() for name, tensor in tensors.items()}
     _check({name: tensor.numpy() for name, tensor in plain.items()}, target / TENSORS)
+    from safetensors import SafetensorError
+
+    record = {"format": FORMAT, **info}
+    try:
+        _write(target, record, plain, samples, calibration)
+    except (OSError, SafetensorError) as error:
+        raise JpHwError(f"artifact {target} cannot be written ({error})") from error
+    return record
+
+
+def _write(
+    target: Path,
+    record: dict[str, Any],
+    tensors: dict[str, "Tensor"],
+    samples: Split,
+    calibration: Split,
+) -> None:
+    """Write all files of an artifact, model.json last."""
+    from safetensors.torch import save_file
+
+    target.mkdir(parents=True, exist_ok=True)
+    (target / JSON).unlink(missing_ok=True)
     temporary = target / f".{TENSORS}.tmp"
-    save_file(plain, temporary)
+    save_file(tensors, temporary)
     temporary.chmod(0o644)  # safetensors makes it private
     temporary.replace(target / TENSORS)
     _save_split(target / SAMPLES, samples)
     _save_split(target / CALIBRATION, calibration)
-    record = {"format": FORMAT, **info}
     temporary = target / f".{JSON}.tmp"
     temporary.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
     temporary.replace(target / JSON)
-    return record
 
 
 def _open(folder: Path) -> Artifact:

@@ -79,7 +79,7 @@ def test_run_folder_and_figures(finished: Path) -> None:
     info = zoo.load(finished).info
     assert info["command"] == (finished / "command.txt").read_text().strip() == "jp-hw train mlp3"
     assert info["config"] == json.loads((finished / "config.json").read_text())
-    rows = list(csv.DictReader((finished / "metrics.csv").open()))
+    rows = list(csv.DictReader((finished / "metrics.csv").read_text().splitlines()))
     assert [row["stage"] for row in rows] == [s for s in STAGES for _ in range(EPOCHS[s])]
     assert {p.name for p in (finished / "checkpoint").iterdir()} == {
         "latest.json",

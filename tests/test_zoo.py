@@ -158,10 +158,9 @@ def test_spoilt_weights_are_neither_saved_nor_loaded(
 
     bad = {name: tensor.clone() for name, tensor in tensors().items()}
     bad["fc2.weight"].fill_(value)
-    with pytest.raises(JpHwError, match=f"fc2.weight .*{message}|fc2.weight .*{message}"):
+    with pytest.raises(JpHwError, match=f"fc2.weight .*{message}"):
         zoo.save(folder, INFO, bad, samples=split(6), calibration=split(9))
-    assert not (folder / zoo.JSON).exists()
-    zoo.save(folder, INFO, tensors(), samples=split(6), calibration=split(9))
+    assert zoo.load(folder).model() is not None  # the artifact that was there still stands
     save_file(bad, folder / zoo.TENSORS)
     with pytest.raises(JpHwError, match=f"fc2.weight .*{message}"):
         zoo.load(folder).model()
@@ -192,6 +191,12 @@ def test_images_of_another_shape_or_class_are_refused(folder: Path) -> None:
         np.savez_compressed(folder / zoo.SAMPLES, **bad)
         with pytest.raises(JpHwError, match=message):
             zoo.load(folder).samples()
+
+
+def test_folder_that_cannot_be_written(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(JpHwError, match="cannot be written"):
+        zoo.save(tmp_path / "file" / "net", INFO, tensors(), samples=split(2), calibration=split(2))
 
 
 def test_save_needs_every_key(tmp_path: Path) -> None:

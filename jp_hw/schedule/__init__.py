@@ -1,6 +1,6 @@
 """Scheduling: which PE does what, in which memory words, and how many cycles that takes."""
 
 from jp_hw.schedule.design import Design, Field, Lane, LayerDesign, Memory, TokenFormat
-from jp_hw.schedule.run import schedule
+from jp_hw.schedule.run import place, schedule
 
-__all__ = ["Design", "Field", "Lane", "LayerDesign", "Memory", "TokenFormat", "schedule"]
+__all__ = ["Design", "Field", "Lane", "LayerDesign", "Memory", "TokenFormat", "place", "schedule"]

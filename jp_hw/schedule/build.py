@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from jp_hw.errors import JpHwError
-from jp_hw.ir import INPUT, Int, Layer, Network, Shape
+from jp_hw.ir import INPUT, Int, Layer, Network, Shape, Source
 from jp_hw.schedule import columns, thresholds
 from jp_hw.schedule.design import Field, LayerDesign, Memory, TokenFormat, bits_for, memory
 
@@ -104,7 +104,7 @@ def input_memories(network: Network) -> tuple[Memory, Memory]:
     for layer in network.layers:
         for source in layer.sources:
             if source.tensor == INPUT:
-                live |= _read_by(source.weights, source.groups, shape)
+                live |= channels_read(source)
     padded = np.zeros(-(-shape.size // BEAT) * BEAT, np.int64)
     padded[: shape.size] = live.reshape(-1)
     beats = padded.reshape(-1, BEAT)
@@ -117,11 +117,10 @@ def input_memories(network: Network) -> tuple[Memory, Memory]:
     )
 
 
-def _read_by(weights: Int, groups: int, shape: Shape) -> np.ndarray:
-    """Which channels any weight of a source reads, broadcast over the map."""
-    used = (weights != 0).any((2, 3))
-    per_group = used.reshape(groups, -1, weights.shape[1]).any(1).reshape(-1)
-    return np.broadcast_to(per_group, (shape.height, shape.width, shape.channels))
+def channels_read(source: Source) -> np.ndarray:
+    """Which input channels any weight of a source reads, bool (channels,)."""
+    used = (source.weights != 0).any((2, 3))
+    return used.reshape(source.groups, -1, used.shape[1]).any(1).reshape(-1)
 
 
 def check_chain(network: Network) -> None:

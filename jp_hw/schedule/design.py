@@ -190,8 +190,6 @@ class Design:
 
     input_keep: word per beat of 8 input bytes, one bit per byte that any weight reads.
     input_map: word per byte of an input row, (x, channel).
-    predicted_cycles: mean cycles per image by event simulation of the network's samples.
-    layer_cycles: the same of each layer alone.
     """
 
     network: Network
@@ -200,8 +198,6 @@ class Design:
     input_keep: Memory
     input_map: Memory
     layers: tuple[LayerDesign, ...]
-    predicted_cycles: float
-    layer_cycles: tuple[float, ...]
 
     @property
     def pes(self) -> int:

@@ -1,23 +1,42 @@
 """The scheduler's entry point."""
 
+from collections.abc import Sequence
+
 from jp_hw import golden
 from jp_hw.boards import Board
-from jp_hw.ir import Network
-from jp_hw.schedule.assign import assign, channel_work
+from jp_hw.errors import JpHwError
+from jp_hw.ir import Int, Network
+from jp_hw.schedule.allocate import allocate
 from jp_hw.schedule.build import build_layers, check_chain, input_memories
-from jp_hw.schedule.design import Design
+from jp_hw.schedule.design import Design, LayerDesign
 
 
 def schedule(
     network: Network, board: Board, pes: int | None = None, clock_mhz: float | None = None
 ) -> Design:
+    """Schedule a network for a board.
+
+    pes: at most so many PEs in all; as many as help and fit unless given. clock_mhz: the board's
+    default unless given. Deterministic. Raises JpHwError if the network does not fit.
+    """
     check_chain(network)
+    clock = board.clock_mhz if clock_mhz is None else clock_mhz
+    if not 1.0 <= clock <= 1000.0:
+        raise JpHwError(f"a clock of {clock} MHz is outside 1..1000 (--clock)")
     tensors = golden.tensors(network, network.samples)
-    work = [channel_work(layer, tensors) for layer in network.layers]
-    counts = [min(layer.output.channels, n) for layer, n in zip(network.layers, (20, 3, 1, 1, 1, 1, 1))]
-    placements = [assign(w, n) for w, n in zip(work, counts, strict=True)]
-    keep, place = input_memories(network)
-    return Design(
-        network, board, clock_mhz or board.clock_mhz, keep, place,
-        build_layers(network, placements), 0.0, (0.0,) * len(network.layers),
-    )  # fmt: skip
+    return _design(network, board, clock, allocate(network, tensors, board, pes))
+
+
+def place(
+    network: Network, board: Board, clock_mhz: float, placements: Sequence[Int]
+) -> Design:
+    """The design whose layers compute given channels: channel_of, int64 (pes, slots), per layer."""
+    check_chain(network)
+    return _design(network, board, clock_mhz, build_layers(network, placements))
+
+
+def _design(
+    network: Network, board: Board, clock_mhz: float, layers: tuple[LayerDesign, ...]
+) -> Design:
+    keep, byte_map = input_memories(network)
+    return Design(network, board, clock_mhz, keep, byte_map, layers)

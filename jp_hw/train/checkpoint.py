@@ -35,19 +35,30 @@ def write_text(path: Path, text: str) -> None:
 def save(folder: Path, tensors: Mapping[str, Tensor], data: Mapping[str, Any], tag: str) -> None:
     """Write ``state-TAG.safetensors``, then point latest.json at it, then drop older states.
 
-    A reader sees the old pair or the new pair, whenever the process dies.
+    A reader sees the old pair or the new pair, whenever the process dies. Raise JpHwError when the
+    disk is full or not writable; the older checkpoint then still stands.
     """
-    folder.mkdir(parents=True, exist_ok=True)
     name = f"state-{tag}.safetensors"
+    try:
+        _write(folder, name, tensors, data)
+    except (OSError, SafetensorError) as error:
+        raise JpHwError(
+            f"checkpoint {folder / name} cannot be written ({error}): make room, then run again"
+        ) from error
+    for old in folder.glob("*state-*.safetensors*"):
+        if old.name != name:
+            old.unlink(missing_ok=True)
+
+
+def _write(folder: Path, name: str, tensors: Mapping[str, Tensor], data: Mapping[str, Any]) -> None:
+    """Write the tensors under a new name, then latest.json."""
+    folder.mkdir(parents=True, exist_ok=True)
     temporary = folder / f".{name}.tmp"
     save_file(
         {key: value.detach().contiguous().clone() for key, value in tensors.items()}, temporary
     )
     temporary.replace(folder / name)
     write_text(folder / LATEST, json.dumps({"state": name, "data": dict(data)}, indent=1))
-    for old in folder.glob("*state-*.safetensors*"):
-        if old.name != name:
-            old.unlink(missing_ok=True)
 
 
 def load(folder: Path) -> Checkpoint | None:

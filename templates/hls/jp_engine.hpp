@@ -9,14 +9,10 @@
 #ifndef JP_ENGINE_HPP
 #define JP_ENGINE_HPP
 
+#include "jp_pe.hpp"
 #include "jp_types.hpp"
 
 namespace jp {
-
-// Accumulator updates in flight inside a PE. An update is written back kWriteDelay updates after it
-// was computed; the last kForwarded ones are forwarded from registers.
-constexpr int kForwarded = 4;
-constexpr int kWriteDelay = 2;
 
 // --- input -----------------------------------------------------------------------------------
 
@@ -35,6 +31,7 @@ void align(hls::stream<input_beat>& in, fifo<64>& groups, fifo<1>& errors) {
     std::uint64_t dense = 0;
     int count = 0;
     if (!last) {
+      if (!kCompiledToHardware && in.empty()) starved("align");
       const input_word beat = unpack(in.read());
       last = beat.last;
       for (int i = 0; i < 8; ++i) {
@@ -82,11 +79,11 @@ void tokenize(fifo<64>& groups, fifo<Input::token::width>& tokens) {
     const int row_end = Input::row_bytes - 1 - start;  // byte of the group that ends the row
     if (next < 8 && next <= row_end) {
       const auto place = Input::map[start + next];
-      give(tokens, token::value::put(static_cast<std::int64_t>(data >> (8 * next))) |
+      give(tokens, token::value::put(data >> (8 * next)) |
                        token::x::put(Input::map_x::of(place)) |
                        token::channel::put(Input::map_channel::of(place)));
       live &= live - 1;
-    } else if (group > 0 && row_end < 8) {
+    } else if (row_end < 8) {
       give(tokens, token::marker::put(1));
       start -= Input::row_bytes;
       ++rows;
@@ -137,7 +134,8 @@ void dispatch(fifo<Lane::token::width>& tokens,
   for (int y = 0; y < Lane::height; ++y) {
     const auto row = Lane::rows[y];
     const std::uint64_t row_term = Lane::row_term::of(row);
-    const std::uint64_t row_base = Lane::row_base::of(row) + static_cast<std::uint64_t>(frame_start);
+    const std::uint64_t row_base =
+        Lane::row_base::of(row) + static_cast<std::uint64_t>(frame_start);
     bool open = true;
     while (open) {
       JP_VITIS_PRAGMA(HLS pipeline II=1)
@@ -148,9 +146,9 @@ void dispatch(fifo<Lane::token::width>& tokens,
         const std::uint64_t id =
             row_term + Lane::column_term::of(column) + token::channel::of(word);
         const std::uint64_t packed =
-            command::value::put(static_cast<std::int64_t>(token::value::of(word))) |
-            command::base::put(static_cast<std::int64_t>(row_base + Lane::column_base::of(column))) |
-            command::column::put(static_cast<std::int64_t>(id + Lane::first_column));
+            command::value::put(token::value::of(word)) |
+            command::base::put(row_base + Lane::column_base::of(column)) |
+            command::column::put(id + Lane::first_column);
         const auto& mask = Lane::masks[id];
         for (int p = 0; p < layer::pes; ++p) {
           JP_UNROLL
@@ -167,171 +165,6 @@ void dispatch(fifo<Lane::token::width>& tokens,
     }
   }
   frame_start = (frame_start + layer::frame_step) & layer::ring_mask;
-}
-
-// Commands of all lanes up to a marker in each of them, one a cycle from any lane that has one, to
-// jobs: looks up where the column's weights are.
-template <class Layer, class Pointers, std::size_t... I, class... Lanes>
-void fetch_row(const Pointers& pointers, fifo<Layer::job::width>& jobs, std::index_sequence<I...>,
-               Lanes&... lanes) {
-  using command = typename Layer::command;
-  using job = typename Layer::job;
-  constexpr int count = sizeof...(I);
-  bool open[count];
-  int left = count;
-  for (int i = 0; i < count; ++i) {
-    JP_UNROLL
-    open[i] = true;
-  }
-  while (left > 0) {
-    JP_VITIS_PRAGMA(HLS pipeline II=1)
-    std::uint64_t word = 0;
-    int from = 0;
-    // a single lane is simply waited for
-    const bool taken = ((open[I] && (count == 1 || ready(lanes))
-                             ? (word = take(lanes), from = static_cast<int>(I), true)
-                             : false) ||
-                        ...);
-    if (!taken) {
-      starved("fetch");
-    } else if (command::marker::of(word)) {
-      open[from] = false;
-      --left;
-    } else {
-      const auto pointer = pointers[command::column::of(word)];
-      give(jobs, job::value::put(command::value::of(word)) |
-                     job::base::put(static_cast<std::int64_t>(command::base::of(word))) |
-                     job::start::put(static_cast<std::int64_t>(Layer::start::of(pointer))) |
-                     job::more::put(static_cast<std::int64_t>(Layer::more::of(pointer))));
-    }
-  }
-  give(jobs, job::marker::put(1));
-}
-
-// Adds the jobs of one output row into the ring, one multiply-accumulate a cycle, whatever the
-// addresses are.
-template <class Layer, class Weights>
-void scatter(fifo<Layer::job::width>& jobs, const Weights& weights,
-             sint<Layer::accumulator_bits> (&ring)[Layer::ring_words]) {
-  JP_VITIS_PRAGMA(HLS inline)
-  using job = typename Layer::job;
-  // the last updates, youngest first; address ring_words is none
-  std::uint32_t address_of[kForwarded];
-  sint<Layer::accumulator_bits> value_of[kForwarded];
-  for (int i = 0; i < kForwarded; ++i) {
-    JP_UNROLL
-    address_of[i] = Layer::ring_words;
-    value_of[i] = 0;
-  }
-  std::uint32_t entry = 0, left = 0, base = 0;
-  std::int32_t value = 0;
-  bool open = true;
-  while (open) {
-    JP_VITIS_PRAGMA(HLS pipeline II=1)
-    // The write of one pass holds the sum of kWriteDelay passes before. A read needs no sum of the
-    // last kForwarded passes from memory, since it gets those from registers. So a read depends on
-    // a write of kForwarded - kWriteDelay + 1 = 3 passes earlier at the nearest.
-    JP_VITIS_PRAGMA(HLS dependence variable=ring type=inter direction=RAW distance=3 true)
-    if (left == 0) {
-      const std::uint64_t word = take(jobs);
-      open = !job::marker::of(word);
-      value = static_cast<std::int32_t>(job::value::of(word));
-      base = static_cast<std::uint32_t>(job::base::of(word));
-      entry = static_cast<std::uint32_t>(job::start::of(word));
-      left = static_cast<std::uint32_t>(job::more::of(word)) + 1;
-    }
-    if (open) {
-      const auto word = weights[entry];
-      const std::int32_t product = static_cast<std::int32_t>(Layer::weight::of(word)) * value;
-      const std::uint32_t address =
-          (base + static_cast<std::uint32_t>(Layer::offset::of(word))) & Layer::ring_mask;
-      sint<Layer::accumulator_bits> sum = ring[address];
-      for (int i = kForwarded - 1; i >= 0; --i) {
-        JP_UNROLL
-        if (address_of[i] == address) sum = value_of[i];
-      }
-      if (address_of[kWriteDelay - 1] != Layer::ring_words) {
-        ring[address_of[kWriteDelay - 1]] = value_of[kWriteDelay - 1];
-      }
-      for (int i = kForwarded - 1; i > 0; --i) {
-        JP_UNROLL
-        address_of[i] = address_of[i - 1];
-        value_of[i] = value_of[i - 1];
-      }
-      address_of[0] = address;
-      value_of[0] = narrow<Layer::accumulator_bits>(static_cast<std::int64_t>(sum) + product);
-      ++entry;
-      --left;
-    }
-  }
-  for (int i = kWriteDelay - 1; i >= 0; --i) {
-    if (address_of[i] != Layer::ring_words) ring[address_of[i]] = value_of[i];
-  }
-}
-
-// Reads a finished row, sets it to zero, and sends the winners and a marker.
-template <class Layer, class Thresholds>
-void drain(std::uint32_t row_start, int first_channel, const Thresholds& thresholds,
-           sint<Layer::accumulator_bits> (&ring)[Layer::ring_words],
-           fifo<Layer::winner::width>& winners) {
-  JP_VITIS_PRAGMA(HLS inline)
-  using winner = typename Layer::winner;
-  int slot = 0, x = 0;
-  for (int i = 0; i < Layer::row_words; ++i) {
-    JP_VITIS_PRAGMA(HLS pipeline II=1)
-    // a row is not longer than the ring, so no two passes use the same address
-    JP_VITIS_PRAGMA(HLS dependence variable=ring type=inter false)
-    const std::uint32_t address = (row_start + i) & Layer::ring_mask;
-    const sint<Layer::accumulator_bits> sum = ring[address];
-    ring[address] = 0;
-    const auto threshold = thresholds[slot];
-    const std::int64_t wide = sum;
-    const bool wins = wide >= Layer::keep_from::of(threshold) ||
-                      (Layer::is_signed && wide <= Layer::keep_to::of(threshold));
-    if (wins) {
-      give(winners, winner::value::put(wide) | winner::x::put(x) |
-                        winner::channel::put(first_channel + slot));
-    }
-    if (slot == Layer::slots - 1) {
-      slot = 0;
-      ++x;
-    } else {
-      ++slot;
-    }
-  }
-  give(winners, winner::marker::put(1));
-}
-
-// A PE: column pointers, then multiply-accumulate and drain, as two processes, so that a token's
-// pointer is read while the weights of the one before are used.
-template <class Pe, class... Lanes>
-void fetch(fifo<Pe::layer::job::width>& jobs, Lanes&... lanes) {
-  for (int row = 0; row < Pe::layer::out_height; ++row) {
-    fetch_row<typename Pe::layer>(Pe::pointers, jobs, std::index_sequence_for<Lanes...>{},
-                                  lanes...);
-  }
-}
-
-template <class Pe>
-void accumulate(fifo<Pe::layer::job::width>& jobs, fifo<Pe::layer::winner::width>& winners) {
-  using layer = typename Pe::layer;
-  static sint<layer::accumulator_bits> ring[layer::ring_words];
-  JP_VITIS_PRAGMA(HLS bind_storage variable=ring type=ram_s2p)
-  static std::uint32_t row_start = 0;
-  for (int row = 0; row < layer::out_height; ++row) {
-    scatter<layer>(jobs, Pe::weights, ring);
-    drain<layer>(row_start, Pe::index * layer::slots, Pe::thresholds, ring, winners);
-    row_start = (row_start + layer::row_words) & layer::ring_mask;
-  }
-}
-
-template <class Pe, class... Lanes>
-void pe(fifo<Pe::layer::winner::width>& winners, Lanes&... lanes) {
-  JP_PRAGMA(HLS dataflow)
-  static fifo<Pe::layer::job::width> jobs;
-  JP_PRAGMA(HLS stream variable=jobs depth=2)
-  fetch<Pe>(jobs, lanes...);
-  accumulate<Pe>(jobs, winners);
 }
 
 // Winners of all PEs, row by row, into one stream; one marker per row.
@@ -383,15 +216,16 @@ void requantize(fifo<Layer::winner::width>& in, fifo<Layer::output::width>& out)
         const auto& post = Layer::post[winner::channel::of(word)];
         const sint<Layer::sum_bits> sum =
             narrow<Layer::sum_bits>(winner::value::of(word) + Layer::bias::of(post));
-        const std::uint64_t factor = sum < 0 ? Layer::negative::of(post) : Layer::multiplier::of(post);
+        const std::uint64_t factor =
+            sum < 0 ? Layer::negative::of(post) : Layer::multiplier::of(post);
         const std::int64_t product =
             static_cast<std::int64_t>(sum) * static_cast<std::int64_t>(factor);
         std::int64_t y = (product + (std::int64_t(1) << (Layer::shift - 1))) >> Layer::shift;
         if (y < Layer::low) y = Layer::low;
         if (y > Layer::high) y = Layer::high;
         give(out, token::value::put(y) |
-                      token::x::put(static_cast<std::int64_t>(winner::x::of(word))) |
-                      token::channel::put(static_cast<std::int64_t>(winner::channel::of(word))));
+                      token::x::put(winner::x::of(word)) |
+                      token::channel::put(winner::channel::of(word)));
       } else {
         give(out, token::marker::put(1));
       }

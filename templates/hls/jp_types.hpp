@@ -6,8 +6,17 @@
 #ifndef JP_TYPES_HPP
 #define JP_TYPES_HPP
 
+#if defined(__GNUC__) && !defined(__clang__)
+// g++ 12 sees uses of uninitialized bits in these headers' constructors; they are masked out there
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wuninitialized"
+#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
+#endif
 #include <ap_int.h>
 #include <hls_stream.h>
+#if defined(__GNUC__) && !defined(__clang__)
+#pragma GCC diagnostic pop
+#endif
 
 #include <cstddef>
 #include <cstdint>
@@ -34,7 +43,7 @@
 #else
 #define JP_PRAGMA(...)
 #define JP_VITIS_PRAGMA(...)
-#define JP_UNROLL _Pragma("GCC unroll 8")
+#define JP_UNROLL
 #endif
 
 namespace jp {
@@ -71,6 +80,12 @@ inline sint<W> narrow(std::int64_t value) {
 template <int W>
 using fifo = hls::stream<ap_uint<W>>;
 
+#if defined(JP_HLS_VITIS) || defined(JP_HLS_BAMBU)
+constexpr bool kCompiledToHardware = true;
+#else
+constexpr bool kCompiledToHardware = false;
+#endif
+
 // Simulation stops where hardware would wait for ever.
 inline void starved([[maybe_unused]] const char* process) {
 #if !defined(JP_HLS_VITIS) && !defined(JP_HLS_BAMBU)
@@ -82,9 +97,7 @@ inline void starved([[maybe_unused]] const char* process) {
 template <int W>
 inline std::uint64_t take(fifo<W>& from) {
   static_assert(W <= 64, "packed words have at most 64 bits");
-#if !defined(JP_HLS_VITIS) && !defined(JP_HLS_BAMBU)
-  if (from.empty()) starved(__PRETTY_FUNCTION__);
-#endif
+  if (!kCompiledToHardware && from.empty()) starved("a process");
   return from.read().to_uint64();
 }
 
@@ -128,7 +141,9 @@ struct field {
     if constexpr (last > first) value |= static_cast<std::uint64_t>(word[last]) << (64 - shift);
     return extend(value);
   }
-  static std::uint64_t put(std::int64_t value) {
+  template <class Integer>
+  static std::uint64_t put(Integer value) {
+    static_assert(std::is_integral_v<Integer>, "fields are packed from native integers");
     static_assert(end <= 64, "the field lies outside a word");
     return (static_cast<std::uint64_t>(value) & mask) << LOW;
   }

@@ -1,0 +1,1 @@
+"""Back ends: from a scheduled design to the texts of a build folder."""

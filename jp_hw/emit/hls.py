@@ -1,0 +1,279 @@
+"""The HLS back end: a static C++17 engine, and its configuration, memory images and top.
+
+The engine (`templates/hls/jp_*.hpp`) is the same machine as the RTL's and reads the same memory
+images; this module only names things and lays out words.
+"""
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+
+from jp_hw.ir import INPUT
+from jp_hw.schedule.design import Design, Field, Lane, LayerDesign, Memory, TokenFormat
+from jp_hw.templates_env import render, static
+
+STATIC = ("jp_types.hpp", "jp_pe.hpp", "jp_engine.hpp", "testbench.cpp")
+TOP = "jp_accelerator"
+"""Name of the top function."""
+
+LIMB_BITS = 64
+WORDS_PER_LINE = 12
+TOKEN_DEPTH = 16
+
+Values = dict[str, object]
+
+
+def hls_files(design: Design) -> dict[str, str]:
+    """All files of the HLS project, name -> text, names under `hls/`."""
+    names = identifiers(layer.name for layer in design.layers)
+    layers = [_layer(layer, name) for layer, name in zip(design.layers, names, strict=True)]
+    tensors, sources = _tensors(design, names)
+    for layer, values in zip(design.layers, layers, strict=True):
+        values["lanes"] = [
+            _lane(lane, f"{values['name']}_lane{i}", sources[layer.name, i])
+            for i, lane in enumerate(layer.lanes)
+        ]
+    for tensor, producer in zip(tensors, [None, *layers], strict=False):
+        tensor["producer"] = producer
+    memories = [
+        ("input_keep", design.input_keep),
+        ("input_map", design.input_map),
+    ]
+    for layer, name in zip(design.layers, names, strict=True):
+        memories += _images(layer, name)
+    everything: Values = {
+        "network": _one_line(design.network.name),
+        "pes": design.pes,
+        "classes": design.network.classes,
+        "frame_bytes": design.network.input.shape.size,
+        "input": _input(design),
+        "layers": layers,
+        "last": layers[-1],
+        "tensors": tensors,
+        "forks": [tensor["fork"] for tensor in tensors if tensor["fork"]],
+        "memories": [_memory(name, image) for name, image in memories],
+        "wide_memories": [name for name, image in memories if image.width > LIMB_BITS],
+        "error_depth": 4 * len(layers) + 4,
+        "part": design.board.part,
+        "period_ns": f"{1000.0 / design.clock_mhz:.3f}",
+    }
+    generated = ("config.hpp", "memories.hpp", "top.hpp", "top.cpp", "run_hls.tcl")
+    files = {f"hls/{name}": static(f"hls/{name}") for name in STATIC}
+    return files | {f"hls/{name}": render(f"hls/{name}.j2", **everything) for name in generated}
+
+
+def identifiers(names: Iterable[str]) -> list[str]:
+    """C++ identifiers of layer names, in order, all different; good names stay what they are."""
+    result: list[str] = []
+    for name in names:
+        clean = re.sub(r"[^A-Za-z0-9]+", "_", name).strip("_") or "layer"
+        clean = clean if clean[0].isalpha() else f"layer_{clean}"
+        unique, number = clean, 1
+        while unique in result or unique == INPUT:
+            number += 1
+            unique = f"{clean}_n{number}"
+        result.append(unique)
+    return result
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split()).rstrip("\\")
+
+
+def _field(low: int, field: Field) -> str:
+    return f"{low}, {field.bits}, {_bool(field.signed)}"
+
+
+def _bool(value: bool) -> str:
+    return "true" if value else "false"
+
+
+def _fields(memory: Memory, names: Mapping[str, str]) -> dict[str, str]:
+    """Arguments of `jp::field` by C++ name; names: field name -> C++ name."""
+    places, low = {}, 0
+    for field in memory.fields:
+        places[names.get(field.name, field.name)] = _field(low, field)
+        low += field.bits
+    return places
+
+
+def _token(token: TokenFormat) -> str:
+    return f"{token.value_bits}, {_bool(token.value_signed)}, {token.x_bits}, {token.channel_bits}"
+
+
+def _input(design: Design) -> Values:
+    spec = design.network.input
+    return {
+        "token": _token(design.layers[0].lanes[0].token),
+        "map_fields": _fields(design.input_map, {}),
+        "frame_bytes": spec.shape.size,
+        "groups": design.input_keep.depth,
+        "height": spec.shape.height,
+        "row_bytes": spec.shape.width * spec.shape.channels,
+        "is_signed": _bool(spec.signed),
+        "theta": spec.theta,
+    }
+
+
+def _layer(layer: LayerDesign, name: str) -> Values:
+    rule, (start, more) = layer.requantize, layer.pointers[0].fields
+    # one signed format for the values of all lanes
+    value_bits = max(lane.token.value_bits + (not lane.token.value_signed) for lane in layer.lanes)
+    winner = TokenFormat(layer.accumulator_bits, True, layer.output_x_bits, layer.channel_bits)
+    fields = (
+        _fields(layer.pointers[0], {})
+        | _fields(layer.weights[0], {})
+        | _fields(layer.thresholds[0], {})
+        | _fields(layer.post, {"class": "class_of"})
+    )
+    return {
+        "name": name,
+        "title": _one_line(layer.name),
+        "pes": layer.pes,
+        "slots": layer.slots,
+        "ring_bits": layer.ring_bits,
+        "command": f"{value_bits}, {layer.ring_bits}, {layer.column_bits}",
+        "job": f"{value_bits}, {layer.ring_bits}, {start.bits}, {more.bits}",
+        "winner": _token(winner),
+        "fields": fields,
+        "out_height": layer.out_height,
+        "row_words": layer.row_words,
+        "accumulator_bits": layer.accumulator_bits,
+        "sum_bits": layer.sum_bits,
+        "frame_step": layer.frame_step,
+        "is_signed": _bool(rule is not None and rule.signed),
+        "requantize": None
+        if rule is None
+        else {
+            "output": _token(_output(layer)),
+            "shift": rule.shift,
+            "low": rule.low,
+            "high": rule.high,
+        },
+        "fifo_depth": layer.fifo_depth,
+        "winner_depth": layer.winner_depth,
+        "pe_calls": _pe_calls(name, layer),
+    }
+
+
+def _pe_calls(name: str, layer: LayerDesign) -> list[Values]:
+    """Every PE's configuration and the streams it gets: winners, then one of each lane."""
+    return [
+        {
+            "pe": f"{name}_pe{p:03}",
+            "arguments": ", ".join(
+                [
+                    f"{name}_winners[{p}]",
+                    *(f"{name}_lane{i}_commands[{p}]" for i in range(len(layer.lanes))),
+                ]
+            ),
+        }
+        for p in range(layer.pes)
+    ]
+
+
+def _output(layer: LayerDesign) -> TokenFormat:
+    """Format of the tokens that a requantizer emits."""
+    rule = layer.requantize
+    assert rule is not None
+    return TokenFormat(rule.bits, rule.signed, layer.output_x_bits, layer.channel_bits)
+
+
+def _lane(lane: Lane, name: str, source: str) -> Values:
+    return {
+        "name": name,
+        "source": source,
+        "token": _token(lane.token),
+        "height": lane.height,
+        "first_column": lane.first_column,
+        "fields": {f"row_{key}": value for key, value in _fields(lane.rows, {}).items()}
+        | {f"column_{key}": value for key, value in _fields(lane.columns, {}).items()},
+    }
+
+
+@dataclass(frozen=True)
+class _Reader:
+    layer: str
+    index: int
+    lane: Lane
+
+
+def _tensors(design: Design, names: list[str]) -> tuple[list[Values], dict[tuple[str, int], str]]:
+    """Token streams in order, and for each (layer, lane) the expression it reads from.
+
+    The input comes first, then the output of every layer but the last. A tensor with several
+    readers is copied.
+    """
+    tensors: list[Values] = []
+    sources: dict[tuple[str, int], str] = {}
+    name_of = {INPUT: INPUT} | {
+        layer.name: name for layer, name in zip(design.layers, names, strict=True)
+    }
+    for tensor in [INPUT, *(layer.name for layer in design.layers[:-1])]:
+        readers = [
+            _Reader(layer.name, i, lane)
+            for layer in design.layers
+            for i, lane in enumerate(layer.lanes)
+            if lane.tensor == tensor
+        ]
+        name = name_of[tensor]
+        is_forked = len(readers) > 1
+        for i, reader in enumerate(readers):
+            sources[reader.layer, reader.index] = (
+                f"{name}_copies[{i}]" if is_forked else f"{name}_tokens"
+            )
+        token = readers[0].lane.token
+        fork = {
+            "name": name,
+            "token": _token(token),
+            "readers": len(readers),
+            "height": readers[0].lane.height,
+        }
+        tensors.append(
+            {
+                "name": name,
+                "width": token.width,
+                "depth": TOKEN_DEPTH,
+                "fork": fork if is_forked else None,
+            }
+        )
+    return tensors, sources
+
+
+def _images(layer: LayerDesign, name: str) -> Iterator[tuple[str, Memory]]:
+    """C++ names of a layer's memory images."""
+    for i, lane in enumerate(layer.lanes):
+        yield f"{name}_lane{i}_rows", lane.rows
+        yield f"{name}_lane{i}_columns", lane.columns
+        yield f"{name}_lane{i}_masks", lane.masks
+    for p in range(layer.pes):
+        yield f"{name}_pe{p:03}_pointers", layer.pointers[p]
+        yield f"{name}_pe{p:03}_weights", layer.weights[p]
+        yield f"{name}_pe{p:03}_thresholds", layer.thresholds[p]
+    yield f"{name}_post", layer.post
+
+
+def _memory(name: str, image: Memory) -> Values:
+    """One array definition; words over 64 bits become arrays of 64-bit limbs, least first."""
+    limbs = -(-image.width // LIMB_BITS)
+    if limbs == 1:
+        words = [f"{word:#x}" for word in image.words]
+    else:
+        mask = (1 << LIMB_BITS) - 1
+        words = [
+            "{" + ", ".join(f"{word >> LIMB_BITS * i & mask:#x}" for i in range(limbs)) + "}"
+            for word in image.words
+        ]
+    lines = (
+        "    " + ", ".join(words[i : i + WORDS_PER_LINE]) + ",\n"
+        for i in range(0, len(words), WORDS_PER_LINE)
+    )
+    shown = image.fields if len(image.fields) <= 4 else (image.fields[0], image.fields[-1])
+    between = ", " if shown is image.fields else " ... "
+    return {
+        "name": name,
+        "layout": "from bit 0: " + between.join(f"{f.name} {f.bits}" for f in shown),
+        "width": image.width if limbs == 1 else LIMB_BITS,
+        "extents": f"[{image.depth}]" + (f"[{limbs}]" if limbs > 1 else ""),
+        "words": "".join(lines),
+    }

@@ -1,0 +1,1 @@
+"""Front ends: each turns one framework's model into a float graph."""

@@ -1,0 +1,133 @@
+"""Bench of jp_merge."""
+
+from collections.abc import Sequence
+from random import Random
+from typing import Any
+
+import cocotb
+from cocotb.triggers import ClockCycles
+
+from rtl_tests.streams import (
+    IDLE,
+    STALL,
+    Sink,
+    Source,
+    consecutive,
+    parameter,
+    reset,
+    seeded,
+    start,
+    until,
+)
+
+INPUTS, WIDTH = parameter("Inputs"), parameter("Width")
+MARKER = 1 << (WIDTH - 1)
+DATA = MARKER - 1
+
+Rows = list[list[list[int]]]
+
+
+def random_rows(rng: Random, count: int, most: int) -> Rows:
+    """Words by row, then by input."""
+    return [
+        [[rng.getrandbits(WIDTH) & DATA for _ in range(rng.randrange(most + 1))] for _ in range(INPUTS)]
+        for _ in range(count)
+    ]
+
+
+def bench(dut: Any, rng: Random, idle: float, stall: float) -> tuple[Source, Sink]:
+    source = Source(dut, dut.valid_i, dut.ready_o, [dut.data_i], rng, idle, INPUTS, WIDTH)
+    return source, Sink(dut, dut.valid_o, dut.ready_i, [dut.data_o], rng, stall)
+
+
+def send(source: Source, rows: Rows, rng: Random) -> None:
+    """Markers carry data that must not reach the output."""
+    for row in rows:
+        for i, words in enumerate(row):
+            source.send([*words, MARKER | rng.getrandbits(WIDTH)], i)
+
+
+def is_merge(words: Sequence[int], inputs: Sequence[Sequence[int]]) -> bool:
+    """Whether words are an interleaving of the inputs that keeps the order of each."""
+    reached = {tuple([0] * len(inputs))}
+    for word in words:
+        reached = {
+            (*at[:i], at[i] + 1, *at[i + 1 :])
+            for at in reached
+            for i, queue in enumerate(inputs)
+            if at[i] < len(queue) and queue[at[i]] == word
+        }
+    return tuple(len(queue) for queue in inputs) in reached
+
+
+@cocotb.test()
+@cocotb.parametrize(idle=IDLE, stall=STALL)
+async def rows(dut: Any, idle: float, stall: float) -> None:
+    rng = seeded(dut, "rows", idle, stall)
+    sent = random_rows(rng, 12, 4)
+    sent[3] = [[] for _ in range(INPUTS)]  # a row without winners
+    source, sink = bench(dut, rng, idle, stall)
+    send(source, sent, rng)
+    await start(dut)
+    total = sum(1 + sum(map(len, row)) for row in sent)
+    await until(dut, lambda: len(sink.words) >= total)
+    await ClockCycles(dut.clk_i, 5)
+    assert len(sink.words) == total
+    left = sink.words
+    for row in sent:
+        end = left.index(MARKER)  # a marker that carries data is not found
+        assert is_merge(left[:end], row)
+        left = left[end + 1 :]
+    assert left == []
+    assert source.done
+
+
+@cocotb.test()
+async def first_input_first_one_a_cycle(dut: Any) -> None:
+    rng = seeded(dut, "first")
+    sent = random_rows(rng, 8, 5)
+    source, sink = bench(dut, rng, 0.0, 0.0)
+    await start(dut)
+    await ClockCycles(dut.clk_i, 5)
+    send(source, sent, rng)
+    expected = [word for row in sent for words in (*row, [MARKER]) for word in words]
+    await until(dut, lambda: len(sink.words) == len(expected))
+    assert sink.words == expected
+    assert consecutive(sink.cycles)
+    assert sink.cycles[0] == min(cycles[0] for cycles in source.cycles) + 1
+
+
+@cocotb.test()
+async def a_marker_waits_for_all(dut: Any) -> None:
+    rng = seeded(dut, "waits")
+    source, sink = bench(dut, rng, 0.0, 0.0)
+    await start(dut)
+    for i in range(INPUTS - 1):
+        source.send([MARKER, 1, MARKER], i)
+    await ClockCycles(dut.clk_i, 20)
+    assert sink.words == []
+    source.send([2 & DATA], INPUTS - 1)
+    await ClockCycles(dut.clk_i, 5)
+    assert sink.words == [2 & DATA]
+    source.send([MARKER], INPUTS - 1)
+    await ClockCycles(dut.clk_i, 5 + INPUTS)
+    assert sink.words == [2 & DATA, MARKER] + [1] * (INPUTS - 1)
+
+
+@cocotb.test()
+async def reset_in_a_row(dut: Any) -> None:
+    rng = seeded(dut, "reset")
+    source, sink = bench(dut, rng, 0.3, 0.3)
+    send(source, random_rows(rng, 6, 5), rng)
+    await start(dut)
+    await ClockCycles(dut.clk_i, 25)
+    source.clear()
+    await reset(dut)
+    sink.words.clear()
+    await ClockCycles(dut.clk_i, 3)
+    assert sink.words == []
+    for i in range(INPUTS):
+        source.send([i & DATA, MARKER], i)
+    await until(dut, lambda: len(sink.words) == INPUTS + 1, 200)
+    assert sorted(sink.words[:-1]) == sorted(i & DATA for i in range(INPUTS))
+    assert sink.words[-1] == MARKER

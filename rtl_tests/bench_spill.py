@@ -1,0 +1,96 @@
+"""Bench of jp_spill."""
+
+from typing import Any
+
+import cocotb
+from cocotb.triggers import ClockCycles, RisingEdge
+
+from rtl_tests.streams import (
+    IDLE,
+    STALL,
+    Sink,
+    Source,
+    consecutive,
+    outputs_ignore_inputs,
+    parameter,
+    reset,
+    seeded,
+    start,
+    until,
+)
+
+WIDTH = parameter("Width")
+
+
+@cocotb.test()
+@cocotb.parametrize(idle=IDLE, stall=STALL)
+async def stream(dut: Any, idle: float, stall: float) -> None:
+    rng = seeded(dut, "stream", idle, stall)
+    words = [rng.getrandbits(WIDTH) for _ in range(150)]
+    source = Source(dut, dut.valid_i, dut.ready_o, [dut.data_i], rng, idle)
+    sink = Sink(dut, dut.valid_o, dut.ready_i, [dut.data_o], rng, stall)
+    source.send(words)
+    await start(dut)
+    await until(dut, lambda: len(sink.words) == len(words))
+    await ClockCycles(dut.clk_i, 5)
+    assert sink.words == words
+    if stall == 0.0:
+        # after the first word (the sink opens a cycle after reset) each takes 1 cycle
+        assert [b - a for a, b in zip(source.cycles[0][3:], sink.cycles[3:], strict=True)] == [1] * 147
+        assert idle > 0 or consecutive(sink.cycles)
+
+
+@cocotb.test()
+async def two_words_deep(dut: Any) -> None:
+    rng = seeded(dut, "deep")
+    source = Source(dut, dut.valid_i, dut.ready_o, [dut.data_i], rng)
+    sink = Sink(dut, dut.valid_o, dut.ready_i, [dut.data_o], rng, 1.0)
+    words = [i % (1 << WIDTH) for i in range(5)]
+    source.send(words)
+    await start(dut)
+    await ClockCycles(dut.clk_i, 10)
+    assert len(source.cycles[0]) == 2
+    assert sink.words == []
+    sink.stall = 0.0
+    await until(dut, lambda: len(sink.words) == 5, 20)
+    assert sink.words == words
+
+
+@cocotb.test()
+async def registered_outputs(dut: Any) -> None:
+    rng = seeded(dut, "registered")
+    dut.valid_i.value = 0
+    dut.ready_i.value = 0
+    dut.data_i.value = 0
+    await start(dut)
+    await ClockCycles(dut.clk_i, 3)
+    for _ in range(60):
+
+        def change() -> None:
+            dut.valid_i.value = int(rng.random() < 0.6)
+            dut.ready_i.value = int(rng.random() < 0.6)
+            dut.data_i.value = rng.getrandbits(WIDTH)
+
+        await outputs_ignore_inputs(dut, [dut.valid_o, dut.ready_o, dut.data_o], change)
+
+
+@cocotb.test()
+async def reset_forgets(dut: Any) -> None:
+    rng = seeded(dut, "reset")
+    source = Source(dut, dut.valid_i, dut.ready_o, [dut.data_i], rng)
+    sink = Sink(dut, dut.valid_o, dut.ready_i, [dut.data_o], rng, 1.0)
+    source.send([0, 1, 0, 1])
+    await start(dut)
+    await ClockCycles(dut.clk_i, 6)
+    source.clear()
+    dut.rst_ni.value = 0
+    await ClockCycles(dut.clk_i, 2)
+    assert dut.ready_o.value == 0
+    assert dut.valid_o.value == 0
+    await reset(dut)
+    sink.stall = 0.0
+    await ClockCycles(dut.clk_i, 4)
+    source.send([1, 1, 0])
+    await until(dut, lambda: len(sink.words) == 3, 20)
+    await RisingEdge(dut.clk_i)
+    assert sink.words == [1, 1, 0]

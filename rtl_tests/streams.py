@@ -1,0 +1,189 @@
+"""The cocotb side: clock and reset, drivers and monitors of handshaked streams."""
+
+import json
+import os
+import random
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import cocotb
+from cocotb.clock import Clock
+from cocotb.triggers import ClockCycles, ReadOnly, RisingEdge
+from cocotb.utils import get_sim_time
+
+PERIOD_NS = 10
+IDLE = STALL = (0.0, 0.3, 0.85)
+"""Probabilities of a pause in each cycle that stream tests cross."""
+
+
+@cache
+def job() -> dict[str, Any]:
+    """What common.run() wrote: parameters, seed, data."""
+    return json.loads(Path(os.environ["JP_HW_BENCH"]).read_text())
+
+
+def parameter(name: str) -> Any:
+    return job()["parameters"][name]
+
+
+def seeded(dut: Any, *name: object) -> random.Random:
+    """The random numbers of one scenario; the seed is logged."""
+    dut._log.info("seed %s of %s", job()["seed"], name)
+    return random.Random(f"{job()['seed']}/{name}")
+
+
+def now() -> int:
+    """The running clock cycle."""
+    return round(get_sim_time("ns") / PERIOD_NS)
+
+
+async def reset(dut: Any, cycles: int = 3) -> None:
+    dut.rst_ni.value = 0
+    await ClockCycles(dut.clk_i, cycles)
+    dut.rst_ni.value = 1
+
+
+async def start(dut: Any, cycles: int = 3) -> None:
+    """Start the clock, then reset."""
+    cocotb.start_soon(Clock(dut.clk_i, PERIOD_NS, unit="ns").start())
+    await reset(dut, cycles)
+
+
+async def until(dut: Any, condition: Callable[[], bool], limit: int = 20_000) -> None:
+    """Wait for a condition, tested every cycle; at most `limit` cycles."""
+    for _ in range(limit):
+        if condition():
+            return
+        await RisingEdge(dut.clk_i)
+    raise AssertionError(f"nothing came of it in {limit} cycles")
+
+
+class Source:
+    """Drives `count` streams side by side; valid, once high, waits for ready.
+
+    data: handles of the payload; a word is an int where there is one, else a tuple. Where count > 1,
+    there is one handle, `width` bits a stream. Sent words' cycles are in `cycles`.
+    """
+
+    def __init__(
+        self,
+        dut: Any,
+        valid: Any,
+        ready: Any,
+        data: Sequence[Any],
+        rng: random.Random,
+        idle: float = 0.0,
+        count: int = 1,
+        width: int = 0,
+    ) -> None:
+        self.dut, self.valid, self.ready, self.data = dut, valid, ready, data
+        self.rng, self.idle, self.count, self.width = rng, idle, count, width
+        self.queues: list[deque[Any]] = [deque() for _ in range(count)]
+        self.current: list[Any] = [None] * count
+        self.cycles: list[list[int]] = [[] for _ in range(count)]
+        self.drive()
+        cocotb.start_soon(self.run())
+
+    def send(self, words: Iterable[Any], stream: int = 0) -> None:
+        self.queues[stream].extend(words)
+
+    def clear(self) -> None:
+        """Forget what has not been taken."""
+        for queue in self.queues:
+            queue.clear()
+        self.current = [None] * self.count
+        self.drive()
+
+    @property
+    def done(self) -> bool:
+        return all(word is None for word in self.current) and not any(self.queues)
+
+    def drive(self) -> None:
+        self.valid.value = sum((word is not None) << i for i, word in enumerate(self.current))
+        if self.count > 1:
+            self.data[0].value = sum((w or 0) << (i * self.width) for i, w in enumerate(self.current))
+        elif self.current[0] is None:
+            for handle in self.data:  # garbage, which nobody may look at
+                handle.value = self.rng.getrandbits(len(handle))
+        elif len(self.data) > 1:
+            for handle, part in zip(self.data, self.current[0], strict=True):
+                handle.value = part
+        else:
+            self.data[0].value = self.current[0]
+
+    async def run(self) -> None:
+        while True:
+            await RisingEdge(self.dut.clk_i)
+            if self.dut.rst_ni.value != 1:
+                continue
+            ready = int(self.ready.value)
+            for i, queue in enumerate(self.queues):
+                if self.current[i] is not None and ready >> i & 1:
+                    self.current[i] = None
+                    self.cycles[i].append(now())
+                if self.current[i] is None and queue and self.rng.random() >= self.idle:
+                    self.current[i] = queue.popleft()
+            self.drive()
+
+
+class Sink:
+    """Takes one stream; checks that valid and data wait for ready. Words, and their cycles."""
+
+    def __init__(
+        self,
+        dut: Any,
+        valid: Any,
+        ready: Any,
+        data: Sequence[Any],
+        rng: random.Random,
+        stall: float = 0.0,
+    ) -> None:
+        self.dut, self.valid, self.ready, self.data = dut, valid, ready, data
+        self.rng, self.stall = rng, stall
+        self.words: list[Any] = []
+        self.cycles: list[int] = []
+        self.open = False
+        self.ready.value = 0
+        cocotb.start_soon(self.run())
+
+    def sample(self) -> Any:
+        values = tuple(int(handle.value) for handle in self.data)
+        return values if len(values) > 1 else values[0]
+
+    async def run(self) -> None:
+        waiting = None
+        while True:
+            await RisingEdge(self.dut.clk_i)
+            if self.dut.rst_ni.value != 1:
+                waiting = None
+                continue
+            if int(self.valid.value) == 1:
+                word = self.sample()
+                assert waiting is None or word == waiting, "data changed while valid waited"
+                waiting = None if self.open else word
+                if self.open:
+                    self.words.append(word)
+                    self.cycles.append(now())
+            else:
+                assert waiting is None, "valid fell before ready came"
+            self.open = self.rng.random() >= self.stall
+            self.ready.value = int(self.open)
+
+
+def consecutive(cycles: Sequence[int]) -> bool:
+    """Whether something happened in every cycle."""
+    return list(cycles) == list(range(cycles[0], cycles[0] + len(cycles)))
+
+
+async def outputs_ignore_inputs(dut: Any, outputs: Sequence[Any], change: Callable[[], None]) -> None:
+    """Check that outputs do not move in the cycle in which inputs change (they are registered)."""
+    await RisingEdge(dut.clk_i)
+    await ReadOnly()
+    before = [handle.value for handle in outputs]
+    await cocotb.triggers.Timer(PERIOD_NS // 4, "ns")
+    change()
+    await ReadOnly()
+    assert [handle.value for handle in outputs] == before
