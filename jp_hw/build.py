@@ -1,6 +1,5 @@
 """Build folders: everything that later commands need, and how it is read back."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -86,7 +85,12 @@ def emit(
     given; labels: (n,).
     """
     network = design.network
-    shape = (-1, network.input.shape.height, network.input.shape.width, network.input.shape.channels)
+    shape = (
+        -1,
+        network.input.shape.height,
+        network.input.shape.width,
+        network.input.shape.channels,
+    )
     own = network.samples if images is None else np.asarray(images).astype(np.int64).reshape(shape)
     known = np.full(len(own), -1, np.int64) if labels is None else np.asarray(labels, np.int64)
     packed = BytesIO()
@@ -120,7 +124,9 @@ def open_build(folder: Path) -> Build:
     folder = Path(folder)
     path = folder / MANIFEST
     if not path.is_file():
-        raise JpHwError(f"{folder} is no build folder (no {MANIFEST}); make one with `jp-hw generate`")
+        raise JpHwError(
+            f"{folder} is no build folder (no {MANIFEST}); make one with `jp-hw generate`"
+        )
     try:
         manifest = _Manifest.model_validate_json(path.read_text(encoding="utf-8"))
     except (ValidationError, UnicodeDecodeError) as error:
@@ -129,7 +135,9 @@ def open_build(folder: Path) -> Build:
     network = ir_file.load(folder / NETWORK)
     if ir_file.digest(network) != manifest.digest:
         raise JpHwError(f"{folder / NETWORK} is not the network of this build; make the build anew")
-    design = place(network, manifest.board, manifest.clock_mhz, _placements(manifest, network, path))
+    design = place(
+        network, manifest.board, manifest.clock_mhz, _placements(manifest, network, path)
+    )
     images, labels = _read_samples(folder / SAMPLES, network)
     return Build(folder, design, images, labels)
 

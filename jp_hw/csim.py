@@ -43,7 +43,7 @@ def csim(build: Path, images: np.ndarray) -> Int:
     the images do not fit the network.
     """
     images = np.asarray(images)
-    if images.ndim != 4 or not np.issubdtype(images.dtype, np.integer):
+    if images.ndim < 2 or not np.issubdtype(images.dtype, np.integer):
         raise JpHwError(
             f"images of type {images.dtype} and shape {images.shape}; "
             "csim reads integers (n, height, width, channels)"

@@ -74,5 +74,3 @@ def requantize(rule: Requantize, accumulators: Int, bias: Int) -> Int:
 def accuracy(logits: Int, labels: np.ndarray) -> float:
     """Share of images whose largest logit (the first of equals) is the label's."""
     return float(np.mean(logits.argmax(1) == labels))
-
-

@@ -232,7 +232,9 @@ def _verify_layer(layer: Layer, known: Mapping[str, Shape], *, is_last: bool) ->
     if is_last != (layer.requantize is None):
         raise JpHwError(f"layer {layer.name}: the last layer, and no other, emits raw accumulators")
     if is_last and (layer.output.height, layer.output.width) != (1, 1):
-        raise JpHwError(f"layer {layer.name}: the network must end in 1x1 logits, not {layer.output}")
+        raise JpHwError(
+            f"layer {layer.name}: the network must end in 1x1 logits, not {layer.output}"
+        )
     if layer.requantize is not None:
         _verify_requantize(layer.name, layer.requantize, channels)
 

@@ -174,11 +174,13 @@ def _build(meta: _Network, arrays: dict[str, Int]) -> Network:
             Source(weights=arrays[f"{layer.name}/weights{i}"], **source.model_dump())
             for i, source in enumerate(layer.sources)
         )
-        requantize = layer.requantize and Requantize(
-            multiplier=arrays[f"{layer.name}/multiplier"],
-            negative=arrays[f"{layer.name}/negative"],
-            **layer.requantize.model_dump(),
-        )
+        requantize = None
+        if layer.requantize is not None:
+            requantize = Requantize(
+                multiplier=arrays[f"{layer.name}/multiplier"],
+                negative=arrays[f"{layer.name}/negative"],
+                **layer.requantize.model_dump(),
+            )
         layers.append(
             Layer(
                 layer.name,

@@ -111,16 +111,16 @@ def _scatter(graph: Graph, lowered: Lowered, node: Scatter, flat: bool) -> Float
         raise JpHwError(f"{node.name}: a convolution cannot read a flattened map")
     if weights.shape[1] * node.groups != shape.channels:
         raise JpHwError(f"{node.name} reads {weights.shape[1] * node.groups} channels, not {shape}")
-    sizes = [
+    height, width = (
         (size + 2 * node.padding[i] - (weights.shape[2 + i] - 1) * node.dilation[i] - 1)
         // node.stride[i]
         + 1
         for i, size in enumerate((shape.height, shape.width))
-    ]
-    if min(sizes) < 1:
+    )
+    if min(height, width) < 1:
         raise JpHwError(f"{node.name}: its kernel does not fit on a map of {shape}")
     scatter = replace(node, tensor=last.name if last else INPUT, weights=weights)
-    return FloatLayer(scatter, Shape(*sizes, len(weights)))
+    return FloatLayer(scatter, Shape(height, width, len(weights)))
 
 
 def _fully_connected(node: Scatter, shape: Shape, flat: bool) -> Float:
@@ -128,6 +128,8 @@ def _fully_connected(node: Scatter, shape: Shape, flat: bool) -> Float:
     if not flat and (shape.height, shape.width) != (1, 1):
         raise JpHwError(f"{node.name}: a Linear layer on a map of {shape}; put a Flatten before it")
     if node.weights.shape[1] != shape.size:
-        raise JpHwError(f"{node.name} reads {node.weights.shape[1]} values, not the {shape.size} of {shape}")
+        raise JpHwError(
+            f"{node.name} reads {node.weights.shape[1]} values, not the {shape.size} of {shape}"
+        )
     kernel = node.weights.reshape(-1, shape.channels, shape.height, shape.width)
     return np.ascontiguousarray(kernel)

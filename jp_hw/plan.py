@@ -34,7 +34,9 @@ class Plan:
             if not force:
                 raise JpHwError(f"{folder} exists; give another folder with -o, or --force")
             if not (folder / MANIFEST).is_file():
-                raise JpHwError(f"{folder} is not a jp_hw build folder; --force will not replace it")
+                raise JpHwError(
+                    f"{folder} is not a jp_hw build folder; --force will not replace it"
+                )
         try:
             folder.parent.mkdir(parents=True, exist_ok=True)
             partial = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
@@ -85,15 +87,18 @@ def run_tool(
     path.parent.mkdir(parents=True, exist_ok=True)
     name = Path(command[0]).name
     try:
-        with path.open("wb") as output, subprocess.Popen(
-            [str(word) for word in command],
-            cwd=folder,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            stdin=subprocess.DEVNULL,
-            env={**os.environ, **(environment or {})},
-            start_new_session=True,
-        ) as process:
+        with (
+            path.open("wb") as output,
+            subprocess.Popen(
+                [str(word) for word in command],
+                cwd=folder,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                stdin=subprocess.DEVNULL,
+                env={**os.environ, **(environment or {})},
+                start_new_session=True,
+            ) as process,
+        ):
             try:
                 status = process.wait(timeout)
             except BaseException as error:

@@ -13,8 +13,17 @@ from numpy.typing import NDArray
 from jp_hw.dense import convolve
 from jp_hw.errors import JpHwError
 from jp_hw.graph import Float, Graph
-from jp_hw.ir import MULTIPLIER_BITS, Input, Int, Layer, Network, Requantize, Shape, Source
-from jp_hw.ir import value_limits
+from jp_hw.ir import (
+    MULTIPLIER_BITS,
+    Input,
+    Int,
+    Layer,
+    Network,
+    Requantize,
+    Shape,
+    Source,
+    value_limits,
+)
 from jp_hw.passes import FloatLayer, Lowered, lower
 
 if TYPE_CHECKING:
@@ -126,7 +135,7 @@ def _forward(layer: FloatLayer, values: Float) -> Float:
 
 
 def _activation_scale(layer: FloatLayer, values: Float, bits: int) -> float:
-    low, high = value_limits(bits, bool(layer.slope))
+    high = value_limits(bits, bool(layer.slope))[1]
     winners = np.abs(values[values != 0.0])
     if not len(winners):
         raise JpHwError(
@@ -134,7 +143,9 @@ def _activation_scale(layer: FloatLayer, values: Float, bits: int) -> float:
             "lower its theta or raise its winner rate"
         )
     candidates = winners.max() / high * 2.0 ** -(np.arange(CLIPS) / 4)
-    errors = [np.square(np.minimum(np.rint(winners / s), high) * s - winners).sum() for s in candidates]
+    errors = [
+        np.square(np.minimum(np.rint(winners / s), high) * s - winners).sum() for s in candidates
+    ]
     return float(candidates[int(np.argmin(errors))])
 
 
@@ -150,9 +161,9 @@ def _requantize(layer: FloatLayer, ratio: Float, out_scale: float, bits: int) ->
     # |a| > theta, on rounded values: the first step whose interval lies above theta
     theta = max(1, int(np.rint(layer.theta / out_scale + 0.5))) if layer.theta else 1
     if theta > high:
-        raise JpHwError(f"layer {layer.name}: no activation can reach its threshold {layer.theta:.3g}")
+        raise JpHwError(
+            f"layer {layer.name}: no activation can reach its threshold {layer.theta:.3g}"
+        )
     return Requantize(
         multiplier, np.rint(multiplier * slope).astype(np.int64), shift, low, high, theta
     )
-
-

@@ -30,7 +30,12 @@ class Register:
 
 _COMMON: tuple[tuple[str, Literal["ro", "rw", "w1c"], str, str], ...] = (
     ("magic", "ro", f"0x{MAGIC:08x}: this is a jp_hw accelerator", f"32'h{MAGIC:08x}"),
-    ("version", "ro", "version of this register map: major, minor (16 bit each)", f"32'h{VERSION:08x}"),
+    (
+        "version",
+        "ro",
+        "version of this register map: major, minor (16 bit each)",
+        f"32'h{VERSION:08x}",
+    ),
     ("digest_high", "ro", "first 32 bits of the network's digest", "Digest[63:32]"),
     ("digest_low", "ro", "next 32 bits of the network's digest", "Digest[31:0]"),
     ("control", "rw", "bit 0: write 1 to reset everything but this interface; reads 0", "32'd0"),

@@ -234,5 +234,7 @@ def simulate(
         mismatches=int(np.count_nonzero(expected != run.logits)),
         counts=tuple(count(network, batch)),
         predicted=simulate_cycles(build.design, batch).cycles_per_image,
-        correct=int(np.count_nonzero(run.logits.argmax(1) == labels)) if (labels >= 0).all() else None,
+        correct=int(np.count_nonzero(run.logits.argmax(1) == labels))
+        if (labels >= 0).all()
+        else None,
     )

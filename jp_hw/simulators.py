@@ -63,7 +63,9 @@ def check_simulator(name: str, folder: Path) -> dict[str, str]:
         raise JpHwError(f"unknown simulator {name}; choose one of {', '.join(SIMULATORS)}")
     if name == "icarus":
         if shutil.which("iverilog") is None:
-            raise JpHwError("Icarus Verilog is not installed: `apt install iverilog`, or use verilator")
+            raise JpHwError(
+                "Icarus Verilog is not installed: `apt install iverilog`, or use verilator"
+            )
         return {}
     root = verilator_root()
     if root is None:

@@ -42,7 +42,7 @@ def cycle(time_ps: float) -> int:
 
 async def start(dut: Any, settle: int) -> None:
     """Start the clock and reset the accelerator; wait until it has cleared its memories."""
-    cocotb.start_soon(Clock(dut.aclk, PERIOD_NS, unit="ns").start())
+    Clock(dut.aclk, PERIOD_NS, unit="ns").start()
     dut.aresetn.value = 0
     await ClockCycles(dut.aclk, 4)
     dut.aresetn.value = 1

@@ -113,7 +113,9 @@ def _norm(name: str, tensor: str, module: nn.BatchNorm2d) -> Node:
     shift = -_array(module.running_mean) * scale
     if module.weight is not None:
         scale, shift = scale * _array(module.weight), shift * _array(module.weight)
-    return Normalize(name, tensor, scale, shift if module.bias is None else shift + _array(module.bias))
+    return Normalize(
+        name, tensor, scale, shift if module.bias is None else shift + _array(module.bias)
+    )
 
 
 def _flatten(name: str, tensor: str, module: nn.Flatten) -> Node:

@@ -13,7 +13,7 @@ from jp_hw.schedule.build import build_layers, channels_read
 from jp_hw.schedule.design import LayerDesign
 from jp_hw.schedule.estimate import estimate
 
-WORTH = 1 / 3
+WORTH = 0.2
 """A PE is added only if it brings at least this part of the speed-up that its share would be."""
 
 
@@ -83,9 +83,7 @@ def allocate(
         placements, layers = better, grown
 
 
-def _improve(
-    every: Sequence[Load], placements: Sequence[Int], pes: int | None
-) -> list[Int] | None:
+def _improve(every: Sequence[Load], placements: Sequence[Int], pes: int | None) -> list[Int] | None:
     """Placements with more PEs for the slowest layer, None where that brings nothing."""
     cycles = [load.cycles(place) for load, place in zip(every, placements, strict=True)]
     slowest = int(np.argmax(cycles))

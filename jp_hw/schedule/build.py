@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from jp_hw.errors import JpHwError
 from jp_hw.ir import INPUT, Int, Layer, Network, Shape, Source
@@ -15,7 +16,7 @@ MARKER_COLUMN = -1
 """Stands for a marker where columns are listed, and NO_COLUMN for no token at all."""
 NO_COLUMN = -2
 FIFO_DEPTH = 16
-WINNER_DEPTH = 16
+WINNER_DEPTH = 32
 MAX_SUM_BITS = 32
 
 
@@ -86,9 +87,7 @@ def _physical(tensor: str, shape: Shape, producers: dict[str, LayerDesign]) -> t
     return columns.Mapping.of(producer.channel_of).physical, producer.physical_channels
 
 
-def token_format(
-    network: Network, tensor: str, producers: dict[str, LayerDesign]
-) -> TokenFormat:
+def token_format(network: Network, tensor: str, producers: dict[str, LayerDesign]) -> TokenFormat:
     """Format of the tokens of a tensor."""
     low, high = network.tensor_limits(tensor)
     bits = network.input.bits if tensor == INPUT else bits_for(high) + (1 if low < 0 else 0)
@@ -117,10 +116,11 @@ def input_memories(network: Network) -> tuple[Memory, Memory]:
     )
 
 
-def channels_read(source: Source) -> np.ndarray:
+def channels_read(source: Source) -> NDArray[np.bool_]:
     """Which input channels any weight of a source reads, bool (channels,)."""
-    used = (source.weights != 0).any((2, 3))
-    return used.reshape(source.groups, -1, used.shape[1]).any(1).reshape(-1)
+    used = np.any(source.weights != 0, axis=(2, 3))
+    per_group: NDArray[np.bool_] = used.reshape(source.groups, -1, used.shape[1]).any(1)
+    return per_group.reshape(-1)
 
 
 def check_chain(network: Network) -> None:

@@ -25,7 +25,8 @@ class Mapping:
         """From channel_of, int64 (pes, slots) with -1 for unused slots."""
         pe, slot = np.nonzero(channel_of >= 0)
         order = np.argsort(channel_of[pe, slot])
-        return cls(*channel_of.shape, pe[order], slot[order])
+        pes, slots = channel_of.shape
+        return cls(pes, slots, pe[order], slot[order])
 
     @property
     def physical(self) -> Int:
@@ -89,10 +90,13 @@ def lane_columns(
                 for kx, dx in col_taps:
                     use = (tap_y == ky) & (tap_x == kx)
                     offset = dy * row_words + dx * mapping.slots + mapping.slot_of[out[use]]
-                    parts.append((first + channel[use], mapping.pe_of[out[use]], offset, values[use]))
+                    parts.append(
+                        (first + channel[use], mapping.pe_of[out[use]], offset, values[use])
+                    )
     empty = np.zeros(0, np.int64)
     column, pe, offset, weight = (
-        np.concatenate([empty, *arrays]) for arrays in (zip(*parts, strict=True) if parts else [()] * 4)
+        np.concatenate([empty, *arrays])
+        for arrays in (zip(*parts, strict=True) if parts else [()] * 4)
     )
     order = np.lexsort((offset, column, pe))
     return LaneColumns(rows, cols, channels, column[order], pe[order], offset[order], weight[order])
@@ -154,7 +158,9 @@ def pe_memories(
     for p in range(pes):
         live = lengths[p] > 0
         start, more = np.where(live, starts[p], 0), np.maximum(lengths[p] - 1, 0)
-        pointers.append(memory(f"{layer}_pe{p:03}_pointers", (start_field, start), (count_field, more)))
+        pointers.append(
+            memory(f"{layer}_pe{p:03}_pointers", (start_field, start), (count_field, more))
+        )
         own = order[pe[order] == p]
         pad = np.zeros(depth - len(own), np.int64)
         weights.append(

@@ -12,7 +12,8 @@ MARKER, NONE = -1, -2
 FAN = 8  # inputs of a merge
 DELAY = 6  # cycles from a drain slot to the winner queue
 FIFO_SLACK, WINNER_SLACK = 1, 6
-QUEUE = 64  # words of any queue, at most
+BEAT_QUEUE = 64  # beats that the tokenizer holds
+QUEUE = 128  # words of any queue, at most
 
 # a PE
 LEVEL, HEAD, READY, COLUMN, WALK, BUSY, LEFT, END, ROW, WON_LEVEL, WON_HEAD, ROOM = range(12)
@@ -206,7 +207,7 @@ def tokenizer_step(state, beats, queue, spill, ready):
         if state[1] == count:
             state[1] = 0
             state[0] += 1
-    state[2] = state[3] <= 16 - 1 - FIFO_SLACK
+    state[2] = state[3] <= BEAT_QUEUE - 1 - FIFO_SLACK
 
 
 @jit
@@ -283,7 +284,11 @@ def run(beats, pe_counts, row_words, in_rows, lengths, length_at, winners, winne
     source, beat_queue = np.zeros(9, np.int64), np.zeros(QUEUE, np.int64)
     source[2], source[8] = 1, NONE
     first_spill = np.full(2, NONE, np.int64)
-    ends, busy, macs = np.zeros(frames, np.int64), np.zeros(layers, np.int64), np.zeros(layers, np.int64)
+    ends, busy, macs = (
+        np.zeros(frames, np.int64),
+        np.zeros(layers, np.int64),
+        np.zeros(layers, np.int64),
+    )
     taken = np.zeros(layers, np.bool_)
     done, cycle = 0, 0
     while done < frames:

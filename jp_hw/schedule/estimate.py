@@ -65,7 +65,12 @@ def pe(layer: LayerDesign) -> Resources:
     work = 1 + layer.column_bits + layer.ring_bits + layer.lanes[0].token.value_bits
     queues = len(layer.lanes) * (20 + work) + 20 + layer.winner_width
     ring = -(-(1 << layer.ring_bits) // 32) * layer.accumulator_bits
-    logic = Resources(60 + queues + ring + 3 * layer.accumulator_bits, 120 + 5 * layer.ring_bits + 5 * layer.accumulator_bits, 1, 0)  # fmt: skip
+    logic = Resources(
+        60 + queues + ring + 3 * layer.accumulator_bits,
+        120 + 5 * layer.ring_bits + 5 * layer.accumulator_bits,
+        1,
+        0,
+    )
     return logic + total(rom(m) for m in (layer.pointers[0], layer.weights[0]))
 
 

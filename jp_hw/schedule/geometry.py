@@ -33,9 +33,7 @@ class Axis:
         return [self.done.count(i) for i in range(len(self.class_of))]
 
 
-def axis(
-    inputs: int, outputs: int, kernel: int, stride: int, padding: int, dilation: int
-) -> Axis:
+def axis(inputs: int, outputs: int, kernel: int, stride: int, padding: int, dilation: int) -> Axis:
     """Classes of one direction; sizes in elements, padding before the first input."""
     classes: dict[tuple[tuple[int, int], ...], int] = {}
     class_of, origins = [], []

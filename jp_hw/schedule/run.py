@@ -27,9 +27,7 @@ def schedule(
     return _design(network, board, clock, allocate(network, tensors, board, pes))
 
 
-def place(
-    network: Network, board: Board, clock_mhz: float, placements: Sequence[Int]
-) -> Design:
+def place(network: Network, board: Board, clock_mhz: float, placements: Sequence[Int]) -> Design:
     """The design whose layers compute given channels: channel_of, int64 (pes, slots), per layer."""
     check_chain(network)
     return _design(network, board, clock_mhz, build_layers(network, placements))

@@ -28,8 +28,11 @@ class LayerTraffic:
 
 @dataclass(frozen=True)
 class Traffic:
-    """Input events and layers. beats: int64 (frames, beats, 1 + events): number of events, then each
-    event's column in the first layer, MARKER_COLUMN for a row's end."""
+    """Input events and layers.
+
+    beats: int64 (frames, beats, 1 + events): number of events, then each event's column in the first
+    layer, MARKER_COLUMN for a row's end.
+    """
 
     beats: Int
     layers: tuple[LayerTraffic, ...]

@@ -53,12 +53,13 @@ class TrainConfig(BaseModel):
     - ``regrow``: share of the weights exchanged for better ones at each change of masks (see
       ``pruning.exchange``), falling to 0 at three quarters of the prune stage.
     - ``mac_penalty``: weight of the expected MACs of the hidden activations in the loss, as a
-      differentiable, scale-free estimate (see ``losses.expected_macs``). Fanouts are scaled to the
-      final density, so that the penalty does not swamp the loss while weights are many.
+      differentiable, scale-free estimate (see ``losses.expected_macs``).
     - ``distill``: share of the distillation loss (arXiv 1503.02531, ``temperature``) from the
       dense baseline in all later stages.
     - ``shift``: images move by up to so many pixels in x and y, a ``shift_share`` of them.
     - ``dropout``: the paper's 0.5 * sqrt(winner rate) behind each Winner, dynamic stage only.
+    - ``equalize``: hidden channels whose range exceeds so many times their layer's median are
+      scaled down at the end, without a change of the function (see ``equalize.equalize``).
     - ``recalibrate_share``: share of the static stage's epochs before which thetas are set anew.
     """
 
@@ -88,6 +89,7 @@ class TrainConfig(BaseModel):
     shift: Annotated[int, Field(ge=0, le=4)] = 0
     shift_share: Annotated[float, Field(ge=0.0, le=1.0)] = 0.5
     dropout: bool = False
+    equalize: Annotated[float, Field(ge=1.0)] = 2.0
     recalibrate_share: Annotated[float, Field(ge=0.0, le=1.0)] = 0.5
 
     @model_validator(mode="after")
@@ -121,14 +123,14 @@ RECIPES: Mapping[str, Mapping[str, Any]] = {
     "mlp3": {
         "model": "mlp3",
         "dense": {"epochs": 20, "lr": 1e-3},
-        "prune": {"epochs": 40, "lr": 2e-3},
-        "dynamic": {"epochs": 8, "lr": 1e-3},
-        "static": {"epochs": 20, "lr": 1e-3},
-        "densities": (0.02, 0.04, 0.4),
-        "winner_rates": (0.25, 0.4),
+        "prune": {"epochs": 36, "lr": 2e-3},
+        "dynamic": {"epochs": 5, "lr": 1e-3},
+        "static": {"epochs": 15, "lr": 1e-3},
+        "densities": (0.025, 0.06, 0.5),
+        "winner_rates": (0.2, 0.3),
         "input_theta": 0.25,
         "input_channels": 0.5,
-        "mac_penalty": 2e-4,
+        "mac_penalty": 1e-3,
         "distill": 0.7,
         "shift": 1,
     },

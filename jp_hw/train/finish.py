@@ -1,4 +1,4 @@
-"""The end of a run: fold masks, remove what never fires, measure on test images, and save."""
+"""The end of a run: drop what never fires, fold, equalize, measure on test images, and save."""
 
 from importlib import metadata
 from pathlib import Path
@@ -13,6 +13,7 @@ from jp_hw.errors import JpHwError
 from jp_hw.nn import set_winner_mode
 from jp_hw.train import pruning
 from jp_hw.train.data import to_nchw
+from jp_hw.train.equalize import equalize
 from jp_hw.train.measure import Inputs, Measure, measure
 from jp_hw.train.stages import dense_model, set_modes
 from jp_hw.train.state import RunState
@@ -39,6 +40,8 @@ def write(
     with torch.no_grad():
         never = remove_silent(model, layers, images, spec.input_scale)
     pruning.fold(layers)
+    fronts = dict(zip(layers, state.winners, strict=True))
+    scaled = equalize(model, layers, fronts, images, spec.input_scale, config.equalize)
     held = dataset.train[-config.holdout :]
     metrics = {
         "jpnet": _measured(model, layers, dataset.test, spec.input_scale).summary(),
@@ -46,6 +49,7 @@ def write(
         "dense": _dense(state, dataset.test, spec.input_scale).summary(),
         "held_out_images": config.holdout,
         "removed_silent_channels": never,
+        "equalized_channels": scaled,
         "thetas": [float(module.theta) for module in state.winners],
         "winner_rates_wanted": list(config.winner_rates),
         "last_session_seconds": round(seconds, 1),

@@ -26,15 +26,13 @@ def distilled(
 def expected_macs(a: Tensor, fanout: Tensor) -> Tensor:
     """Differentiable estimate of the MACs that activations cause in the next layer, per image.
 
-    ``a``: (N, C, ...); ``fanout``: (C,), surviving weights of each input channel. It is the L1
-    norm of the joint regularization (arXiv 1906.07875 v2), weighted by fanout and divided by the
-    batch's mean non-zero magnitude, which is a constant for the gradient: the exact count when
-    all non-zero magnitudes are equal, whatever their scale. (A ratio of norms like Hoyer's is
-    scale-free too, but a few huge activations cheat it, and ruin 8-bit quantization.) Scalar,
-    mean over the batch.
+    ``a``: (N, C, ...); ``fanout``: (C,), surviving weights of each input channel. This is the
+    Hoyer-square measure of DeepHoyer (arXiv 1908.09979), ``(sum |a|)^2 / sum a^2``, weighted by
+    fanout: the exact count when all non-zero magnitudes are equal and, unlike an L1 norm, blind
+    to activations that shrink while weights grow. It likes a single channel with huge values,
+    which ``equalize.equalize`` scales back afterwards. Scalar, mean over the batch.
     """
     cost = fanout.reshape(1, -1, *[1] * (a.dim() - 2)).to(a.dtype)
-    magnitude = a.abs()
-    alive = (a != 0).sum().clamp(min=1)
-    unit = (magnitude.detach().sum() / alive).clamp(min=1e-6)
-    return (magnitude * cost).sum() / (unit * len(a))
+    weighted = (a.abs() * cost).flatten(1).sum(1)
+    energy = (a.square() * cost).flatten(1).sum(1)
+    return (weighted.square() / (energy + 1e-6)).mean()

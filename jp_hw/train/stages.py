@@ -165,11 +165,7 @@ def _loss(
         return loss
     for index, (name, layer) in enumerate(state.layers.items()):
         if index and config.mac_penalty:
-            fanout = pruning.fanout(layer)
-            fanout = fanout * (
-                config.densities[index] * pruning.mask_of(layer).numel() / fanout.sum()
-            )
-            macs = losses.expected_macs(inputs[name], fanout)
+            macs = losses.expected_macs(inputs[name], pruning.fanout(layer))
             loss = loss + config.mac_penalty * macs
         if STAGES[state.stage] == "prune":
             state.moments[name].update(inputs[name])

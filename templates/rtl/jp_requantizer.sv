@@ -28,7 +28,8 @@ module jp_requantizer #(
     input  logic                ready_i,
     output logic [OutWidth-1:0] token_o
 );
-  localparam int ProductBits = SumBits + MultiplierBits + 1;
+  // wide enough for the product, and for the rounding constant where Shift is larger still
+  localparam int ProductBits = (SumBits + MultiplierBits > Shift ? SumBits + MultiplierBits : Shift) + 1;
   localparam int PlaceBits = 1 + ChannelBits + XBits;
 
   logic advance;

@@ -125,7 +125,7 @@ module jp_tokenizer #(
     entry_q <= {beat_data, counts, pos_q, limit, ends, broken_q || is_short || is_long};
   end
 
-  jp_fifo #(.Width(EntryWidth), .Depth(16), .Slack(1)) u_entries (
+  jp_fifo #(.Width(EntryWidth), .Depth(64), .Slack(1)) u_entries (
       .clk_i, .rst_ni,
       .valid_i(entry_valid_q),
       .ready_o(beat_ready),

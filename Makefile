@@ -1,0 +1,38 @@
+# `make demo` and `make test` set up what they need in .venv; no root needed.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+.PHONY: demo test lint format bench clean
+
+$(READY): pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --upgrade pip
+	$(BIN)/pip install --quiet -e '.[dev]' -c constraints.txt
+	touch $@
+
+demo: $(READY)  ## mlp3 for the PYNQ-Z2: generate, csim, simulate, synthesize
+	$(BIN)/jp-hw models
+	$(BIN)/jp-hw generate mlp3 --board pynq-z2 -o build/demo --force
+	$(BIN)/jp-hw csim build/demo
+	$(BIN)/jp-hw simulate build/demo --images 20
+	$(BIN)/jp-hw synth build/demo
+
+test: $(READY)  ## all tests
+	$(BIN)/python -m pytest
+
+lint: $(READY)  ## ruff and mypy
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: $(READY)
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: $(READY)  ## benchmarks, as JSON on standard output
+	$(BIN)/python -m benchmarks
+
+clean:
+	rm -rf build dist .pytest_cache .mypy_cache .ruff_cache

@@ -1,0 +1,124 @@
+"""Random networks for the HLS tests, and builds of them."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+
+from jp_hw import boards, golden
+from jp_hw.emit.hls import hls_files
+from jp_hw.ir import INPUT, Input, Int, Layer, Network, Requantize, Shape, Source
+from jp_hw.plan import Plan
+from jp_hw.schedule import Design, place
+from jp_hw.schedule.assign import assign, channel_work
+
+
+def weights(rng: np.random.Generator, *shape: int, density: float) -> Int:
+    return rng.integers(-127, 128, shape) * (rng.random(shape) < density)
+
+
+def rule(rng: np.random.Generator, table: Int, *, theta: int, leaky: bool = False) -> Requantize:
+    """Multipliers and a shift that map accumulators to some tens."""
+    channels = len(table)
+    multiplier = rng.integers(1 << 15, 1 << 17, channels)
+    greatest = np.maximum(table, 0).reshape(channels, -1).sum(1).max() * 255
+    shift = max(1, int(np.log2(np.median(multiplier) * max(greatest, 1) / 900)))
+    if leaky:
+        return Requantize(multiplier, multiplier // 2, shift, -128, 127, theta)
+    return Requantize(multiplier, np.zeros(channels, np.int64), shift, 0, 255, theta)
+
+
+def mlp(
+    seed: int, sizes: Sequence[int], densities: Sequence[float], *, leaky: bool = False
+) -> Network:
+    """Fully connected layers; a leaky one also has signed inputs with a threshold."""
+    rng = np.random.default_rng(seed)
+    layers, before = [], INPUT
+    for i, (a, b) in enumerate(pairwise(sizes)):
+        table = weights(rng, b, a, 1, 1, density=densities[i])
+        is_last = i == len(sizes) - 2
+        requantize = None if is_last else rule(rng, table, theta=3, leaky=leaky)
+        layers.append(
+            Layer(f"fc{i + 1}", (Source(before, table),), rng.integers(-500, 500, b),
+                  Shape(1, 1, b), requantize)
+        )  # fmt: skip
+        before = f"fc{i + 1}"
+    samples = sparse_images(rng, 6, Shape(1, 1, sizes[0]), 0.3)
+    spec = Input(Shape(1, 1, sizes[0]))
+    if leaky:
+        spec, samples = replace(spec, signed=True, theta=9), samples // 2 - 64 * (samples > 120)
+    return Network("mlp", spec, tuple(layers), samples)
+
+
+def conv(seed: int) -> Network:
+    """Convolutions with padding and strides, on a map whose rows do not fill whole beats."""
+    rng = np.random.default_rng(seed)
+    a = weights(rng, 6, 3, 3, 3, density=0.4)
+    b = weights(rng, 8, 6, 3, 3, density=0.4)
+    c = weights(rng, 5, 8, 5, 4, density=0.4)
+    layers = (
+        Layer("0.conv", (Source(INPUT, a, padding=(1, 1)),), rng.integers(-500, 500, 6),
+              Shape(9, 7, 6), rule(rng, a, theta=2)),
+        Layer("0_conv", (Source("0.conv", b, stride=(2, 2), padding=(1, 1)),),
+              rng.integers(-500, 500, 8), Shape(5, 4, 8), rule(rng, b, theta=2)),
+        Layer("class", (Source("0_conv", c),), rng.integers(-500, 500, 5), Shape(1, 1, 5), None),
+    )  # fmt: skip
+    shape = Shape(9, 7, 3)
+    return Network("conv\nnet", Input(shape), layers, sparse_images(rng, 6, shape, 0.5))
+
+
+def residual(seed: int) -> Network:
+    """A block whose input goes both through two convolutions and around them."""
+    rng = np.random.default_rng(seed)
+    a, b = (weights(rng, 4, 4, 3, 3, density=0.4) for _ in range(2))
+    around = weights(rng, 4, 4, 1, 1, density=0.8)
+    c = weights(rng, 3, 4, 6, 5, density=0.4)
+    bias = rng.integers(-500, 500, 4)
+    shape = Shape(6, 5, 4)
+    layers = (
+        Layer("stem", (Source(INPUT, around),), bias, shape,
+              rule(rng, around, theta=2, leaky=True)),
+        Layer("a", (Source("stem", a, padding=(1, 1)),), bias, shape, rule(rng, a, theta=2)),
+        Layer("sum", (Source("a", b, padding=(1, 1)), Source("stem", around)), bias, shape,
+              rule(rng, b, theta=2)),
+        Layer("fc", (Source("sum", c),), rng.integers(-500, 500, 3), Shape(1, 1, 3), None),
+    )  # fmt: skip
+    return Network("residual", Input(shape), layers, sparse_images(rng, 4, shape, 0.6))
+
+
+def sparse_images(rng: np.random.Generator, count: int, shape: Shape, density: float) -> Int:
+    size = (count, shape.height, shape.width, shape.channels)
+    return rng.integers(1, 256, size) * (rng.random(size) < density)
+
+
+def placements(network: Network, pes: Sequence[int]) -> list[Int]:
+    tensors = golden.tensors(network, network.samples)
+    return [
+        assign(channel_work(layer, tensors), count)
+        for layer, count in zip(network.layers, pes, strict=True)
+    ]
+
+
+def design_of(network: Network, pes: Sequence[int]) -> Design:
+    return place(network, boards.load("pynq-z2"), 125.0, placements(network, pes))
+
+
+def write(design: Design, folder: Path) -> Path:
+    return Plan(hls_files(design), {}).write(folder)
+
+
+def varied_images(network: Network) -> Int:
+    """Sparse, dense, all zero and extreme images, in an order where state that stays would show."""
+    rng = np.random.default_rng(99)
+    low, high = network.input.limits
+    size = network.samples.shape[1:]
+    dense = rng.integers(low, high + 1, (3, *size))
+    zero = np.zeros((2, *size), np.int64)
+    extreme = np.stack([np.full(size, high), np.full(size, low)])
+    return np.concatenate([network.samples, zero, dense, extreme, zero, dense])
+
+
+def as_bytes(image: Int) -> bytes:
+    return (image & 255).astype(np.uint8).tobytes()
