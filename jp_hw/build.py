@@ -6,13 +6,12 @@ from importlib.metadata import version
 from io import BytesIO
 from pathlib import Path
 from typing import Literal
-from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from jp_hw import ir_file
+from jp_hw import golden, ir_file
 from jp_hw.boards import Board
 from jp_hw.emit.hls import hls_files
 from jp_hw.emit.host import host_files
@@ -82,17 +81,15 @@ def emit(
     """All files of a build folder, in memory.
 
     images: integers (n, height, width, channels) to ship with the build, the network's samples unless
-    given; labels: (n,).
+    given; labels: (n,). Raises JpHwError where they do not fit the network or one another.
     """
     network = design.network
-    shape = (
-        -1,
-        network.input.shape.height,
-        network.input.shape.width,
-        network.input.shape.channels,
-    )
-    own = network.samples if images is None else np.asarray(images).astype(np.int64).reshape(shape)
+    own = network.samples if images is None else np.asarray(images)
+    golden.read_input(network.input, own)  # shape, type and range
+    own = own.reshape(-1, *network.samples.shape[1:])
     known = np.full(len(own), -1, np.int64) if labels is None else np.asarray(labels, np.int64)
+    if known.shape != (len(own),):
+        raise JpHwError(f"{len(own)} images, but labels of shape {known.shape}; give one each")
     packed = BytesIO()
     dtype = np.int8 if network.input.signed else np.uint8
     np.savez_compressed(packed, images=own.astype(dtype), labels=known)
@@ -158,9 +155,9 @@ def _placements(manifest: _Manifest, network: Network, path: Path) -> list[Int]:
 
 def _read_samples(path: Path, network: Network) -> tuple[Int, Int]:
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with np.load(BytesIO(path.read_bytes()), allow_pickle=False) as file:
             images, labels = file["images"].astype(np.int64), file["labels"].astype(np.int64)
-    except (OSError, ValueError, KeyError, BadZipFile) as error:
+    except Exception as error:  # zipfile, zlib and numpy raise a dozen kinds for damaged files
         raise JpHwError(f"{path} is missing or damaged ({error}); make the build anew") from error
     if images.ndim != 4 or images.shape[1:] != network.samples.shape[1:]:
         raise JpHwError(f"{path} holds images of another shape; make the build anew")

@@ -1,6 +1,7 @@
 """The command ``jp-hw train``."""
 
 import json as jsonlib
+import shlex
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -29,9 +30,7 @@ def train(
     ] = None,
     optimizer: Annotated[str | None, typer.Option(help="adam, sgd or adadelta.")] = None,
     batch_size: Annotated[int | None, typer.Option(help="Images per step.")] = None,
-    densities: Annotated[
-        str | None, typer.Option(help="Weights kept per layer, e.g. 0.02,0.05,0.4.")
-    ] = None,
+    densities: Annotated[str | None, typer.Option(help="Weights kept: 0.03,0.06,0.5.")] = None,
     winner_rates: Annotated[
         str | None, typer.Option(help="Activations kept per hidden layer, e.g. 0.2,0.3.")
     ] = None,
@@ -44,9 +43,7 @@ def train(
     mac_penalty: Annotated[
         float | None, typer.Option(help="Weight of the expected MACs in the loss.")
     ] = None,
-    holdout: Annotated[
-        int | None, typer.Option(help="Training images held out for decisions.")
-    ] = None,
+    holdout: Annotated[int | None, typer.Option(help="Training images held out.")] = None,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object only.")] = False,
 ) -> None:
     """Train a network dense, prune its weights, then its activations, and write the artifact.
@@ -54,20 +51,33 @@ def train(
     Values that are not given come from the network's recipe. A run that was interrupted goes on
     when the same command is given again, and ends in the same weights, bit for bit.
     """
-    from jp_hw.train import STAGES, recipe
-    from jp_hw.train import train as run
+    config = configured(
+        name,
+        epochs,
+        lr,
+        seed=seed,
+        optimizer=optimizer,
+        batch_size=batch_size,
+        densities=numbers("--densities", densities),
+        winner_rates=numbers("--winner-rates", winner_rates),
+        input_theta=input_theta,
+        input_channels=input_channels,
+        mac_penalty=mac_penalty,
+        holdout=holdout,
+    )
+    command = shlex.join(["jp-hw", *sys.argv[1:]])
+    if json:
+        from jp_hw.train import train as run
 
-    changes: dict[str, Any] = {
-        "seed": seed,
-        "optimizer": optimizer,
-        "batch_size": batch_size,
-        "densities": numbers("--densities", densities),
-        "winner_rates": numbers("--winner-rates", winner_rates),
-        "input_theta": input_theta,
-        "input_channels": input_channels,
-        "mac_penalty": mac_penalty,
-        "holdout": holdout,
-    }
+        print(jsonlib.dumps(result_of(run(config, data, out, command=command), out)))
+    else:
+        with_progress(config, data, out, command)
+
+
+def configured(name: str, epochs: str | None, lr: str | None, **changes: Any) -> "TrainConfig":
+    """A network's recipe with changes; ``epochs`` and ``lr`` hold one number per stage."""
+    from jp_hw.train import STAGES, recipe
+
     for option, key, text in (("--epochs", "epochs", epochs), ("--lr", "lr", lr)):
         values = numbers(option, text)
         if values is None:
@@ -76,12 +86,7 @@ def train(
             raise JpHwError(f"{option} {text}: give {len(STAGES)} values, for {', '.join(STAGES)}")
         for stage, value in zip(STAGES, values, strict=True):
             changes.setdefault(stage, {})[key] = value
-    config = recipe(name, **changes)
-    command = " ".join(["jp-hw", *sys.argv[1:]])
-    if json:
-        print(jsonlib.dumps(result_of(run(config, data, out, command=command), out)))
-        return
-    with_progress(config, data, out, command)
+    return recipe(name, **changes)
 
 
 def numbers(option: str, text: str | None) -> tuple[float, ...] | None:

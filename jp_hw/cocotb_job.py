@@ -3,40 +3,38 @@
 import json
 import os
 import sys
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from cocotb_tools.check_results import get_results
 from cocotb_tools.runner import get_runner
 
-VERILATOR_ARGUMENTS = ["-Wno-fatal", "--output-split", "0", "-O3", "--x-assign", "unique"]
-
 
 def main(path: Path) -> int:
     """Build and test; the number of failed tests, or 1 if the simulation ended abnormally."""
-    job = json.loads(path.read_text())
+    job: dict[str, Any] = json.loads(path.read_text())
     folder = Path(job["folder"])
-    arguments: list[str] = []
-    if job["simulator"] == "verilator":
-        arguments = [*VERILATOR_ARGUMENTS]
-        arguments += ["--trace"] if job["waves"] else []
-        arguments += ["--coverage-line", "--coverage-toggle"] if job["coverage"] else []
-        os.environ.setdefault("OPT_FAST", "-O1")
-    else:
-        arguments = ["-g2012"]
+    build = folder / "build"
+    build.mkdir(parents=True, exist_ok=True)
     runner = get_runner(job["simulator"])
+    arguments = ["-g2012"]
+    if job["simulator"] == "verilator":
+        arguments = _verilator_arguments(job)
+        os.environ["MAKEFLAGS"] = f"-j{min(4, os.cpu_count() or 1)}"
     runner.build(
         sources=job["sources"],
         hdl_toplevel=job["top"],
         parameters=job["parameters"],
         build_args=arguments,
-        build_dir=folder / "build",
+        build_dir=build,
         timescale=("1ns", "1ps"),
         waves=job["waves"],
     )
     results = runner.test(
         hdl_toplevel=job["top"],
         test_module=job["test_module"],
-        build_dir=folder / "build",
+        build_dir=build,
         test_dir=job["run_folder"],
         results_xml=str(folder / "results.xml"),
         extra_env=job["environment"],
@@ -46,6 +44,15 @@ def main(path: Path) -> int:
     tests, failed = get_results(results)
     print(f"{tests} tests, {failed} failed")
     return 1 if failed or not tests else 0
+
+
+def _verilator_arguments(job: Mapping[str, Any]) -> list[str]:
+    # one source file: with several, the precompiled header of this Verilator breaks the link step
+    arguments = ["-Wno-fatal", "--output-split", "0", "-O3", "--x-assign", "unique"]
+    arguments += ["-MAKEFLAGS", "OPT_FAST=-O1"]
+    if job["coverage"]:
+        arguments += ["--coverage-line", "--coverage-toggle"]
+    return arguments + (["--trace"] if job["waves"] else [])
 
 
 if __name__ == "__main__":

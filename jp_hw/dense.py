@@ -27,7 +27,8 @@ def convolve(
     need_x = (width - 1) * stride[1] + (kernel_x - 1) * dilation[1] + 1
     padded = np.zeros((len(values), need_y, need_x, values.shape[3]), values.dtype)
     top, left = padding
-    rows, columns = min(values.shape[1], need_y - top), min(values.shape[2], need_x - left)
+    rows = max(0, min(values.shape[1], need_y - top))
+    columns = max(0, min(values.shape[2], need_x - left))
     padded[:, top : top + rows, left : left + columns] = values[:, :rows, :columns]
     out = np.zeros((len(values), height, width, len(weights)), values.dtype)
     per_in, per_out = values.shape[3] // groups, len(weights) // groups

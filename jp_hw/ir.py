@@ -5,6 +5,7 @@ convolution of one earlier tensor; a fully connected layer is the case of a 1x1 
 and requantizes, see `Requantize`. All arithmetic is exact integer arithmetic.
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -87,7 +88,8 @@ class Requantize:
     @property
     def bits(self) -> int:
         """Bits of one activation, its sign included where it is signed."""
-        return int(self.high).bit_length() + (1 if self.signed else 0)
+        high = int(self.high).bit_length()
+        return 1 + max(high, (-1 - self.low).bit_length()) if self.signed else high
 
 
 @dataclass(frozen=True)
@@ -156,10 +158,18 @@ class Network:
         """Least and greatest value that a tensor can hold."""
         if tensor == INPUT:
             return self.input.limits
-        requantize = next(layer.requantize for layer in self.layers if layer.name == tensor)
-        if requantize is None:
+        rule = self._rule(tensor)
+        return rule.low, rule.high
+
+    def tensor_bits(self, tensor: str) -> int:
+        """Bits of one value of a tensor."""
+        return self.input.bits if tensor == INPUT else self._rule(tensor).bits
+
+    def _rule(self, tensor: str) -> Requantize:
+        rule = next(layer.requantize for layer in self.layers if layer.name == tensor)
+        if rule is None:
             raise JpHwError(f"tensor {tensor} is not requantized, so no layer can read it")
-        return requantize.low, requantize.high
+        return rule
 
     def layer_limits(self, layer: Layer) -> tuple[Int, Int]:
         """Worst case (low, high) of each output channel's accumulator, int64 (channels,) each.
@@ -200,7 +210,12 @@ def verify(network: Network) -> None:
         raise JpHwError(f"network {network.name} has no layers")
     known: dict[str, Shape] = {INPUT: network.input.shape}
     low, high = network.input.limits
+    if not 0 <= network.input.theta <= max(-low, high):
+        raise JpHwError(
+            f"network {network.name}: input theta {network.input.theta} is outside 0..{max(-low, high)}"
+        )
     samples = network.samples
+    _verify_integers(f"network {network.name}", "samples", samples)
     if samples.ndim != 4 or samples.shape[1:] != _triple(network.input.shape) or not len(samples):
         raise JpHwError(
             f"network {network.name}: samples have shape {samples.shape}, "
@@ -209,10 +224,19 @@ def verify(network: Network) -> None:
     if samples.min() < low or samples.max() > high:
         raise JpHwError(f"network {network.name}: samples leave the input's range {low}..{high}")
     for layer in network.layers:
+        if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.-]*", layer.name):
+            raise JpHwError(
+                f"layer name {layer.name!r} cannot name files: use letters, digits, _, . and -"
+            )
         if layer.name in known:
             raise JpHwError(f"two tensors are called {layer.name}: every layer needs its own name")
         _verify_layer(layer, known, is_last=layer is network.layers[-1])
         known[layer.name] = layer.output
+
+
+def _verify_integers(where: str, what: str, array: np.ndarray) -> None:
+    if not np.issubdtype(array.dtype, np.integer):
+        raise JpHwError(f"{where}: {what} are {array.dtype}, not integers")
 
 
 def _triple(shape: Shape) -> tuple[int, int, int]:
@@ -221,6 +245,7 @@ def _triple(shape: Shape) -> tuple[int, int, int]:
 
 def _verify_layer(layer: Layer, known: Mapping[str, Shape], *, is_last: bool) -> None:
     channels = layer.output.channels
+    _verify_integers(f"layer {layer.name}", "biases", layer.bias)
     if not layer.sources:
         raise JpHwError(f"layer {layer.name} has no source")
     if not 2 <= layer.weight_bits <= 8:
@@ -243,11 +268,14 @@ def _verify_source(layer: Layer, source: Source, known: Mapping[str, Shape]) -> 
     where = f"layer {layer.name}, source {source.tensor}"
     if source.tensor not in known:
         raise JpHwError(f"{where}: no earlier tensor of that name")
-    if source.weights.ndim != 4:
-        raise JpHwError(f"{where}: weights have {source.weights.ndim} dimensions, not 4")
+    _verify_integers(where, "weights", source.weights)
+    if source.weights.ndim != 4 or not source.weights.size:
+        raise JpHwError(
+            f"{where}: weights of shape {source.weights.shape}; 4 sizes >= 1 are needed"
+        )
     out, per_group = source.weights.shape[:2]
     shape = known[source.tensor]
-    if out != layer.output.channels or out % source.groups:
+    if out != layer.output.channels or source.groups < 1 or out % source.groups:
         raise JpHwError(f"{where}: {out} output channels in {source.groups} groups do not fit")
     if per_group * source.groups != shape.channels:
         raise JpHwError(f"{where}: weights for {per_group * source.groups} channels on {shape}")
@@ -261,6 +289,7 @@ def _verify_source(layer: Layer, source: Source, known: Mapping[str, Shape]) -> 
 def _verify_requantize(name: str, requantize: Requantize, channels: int) -> None:
     top = (1 << (MULTIPLIER_BITS - 1)) - 1
     for table in (requantize.multiplier, requantize.negative):
+        _verify_integers(f"layer {name}", "multipliers", table)
         if table.shape != (channels,) or table.min() < 0 or table.max() > top:
             raise JpHwError(f"layer {name}: multipliers must be 0..{top}, one per channel")
     if not 1 <= requantize.shift <= 40:

@@ -64,6 +64,7 @@ class _Network(_Record):
     layers: tuple[_Layer, ...]
     logit_scale: float
     notes: dict[str, object]
+    sha256: str
 
 
 def _fields(record: type[_Record], value: object) -> dict[str, object]:
@@ -116,7 +117,11 @@ def digest(network: Network) -> str:
     """SHA-256, in hexadecimal, over everything that decides the logits (names and notes do not)."""
     meta, arrays = dump(network)
     arrays.pop("samples")
-    hasher = hashlib.sha256(json.dumps([meta["input"], meta["layers"]], sort_keys=True).encode())
+    return _hash(json.dumps([meta["input"], meta["layers"]], sort_keys=True), arrays)
+
+
+def _hash(text: str, arrays: dict[str, Int]) -> str:
+    hasher = hashlib.sha256(text.encode())
     for name in sorted(arrays):
         hasher.update(f"{name}{arrays[name].shape}".encode())
         hasher.update(arrays[name].astype("<i8").tobytes())
@@ -127,14 +132,19 @@ def to_bytes(network: Network) -> bytes:
     """The file of a network."""
     meta, arrays = dump(network)
     packed = {name: np.ascontiguousarray(_narrow(array)) for name, array in arrays.items()}
+    meta["sha256"] = _hash(json.dumps(meta, sort_keys=True), arrays)
     return serialize(packed, metadata={"network": json.dumps(meta, sort_keys=True)})
 
 
 def save(network: Network, path: Path) -> None:
-    """Write a network; the file appears whole or not at all."""
+    """Write a network; the file appears whole or not at all. Raises JpHwError if it cannot."""
     partial = path.with_name(path.name + ".partial")
-    partial.write_bytes(to_bytes(network))
-    os.replace(partial, path)
+    try:
+        partial.write_bytes(to_bytes(network))
+        os.replace(partial, path)
+    except OSError as error:
+        partial.unlink(missing_ok=True)
+        raise JpHwError(f"cannot write {path}: {error.strerror}") from error
 
 
 def _narrow(array: Int) -> np.ndarray:
@@ -156,7 +166,12 @@ def load(path: Path) -> Network:
             arrays = {name: file.get_tensor(name).astype(np.int64) for name in file.keys()}  # noqa: SIM118
         if text is None:
             raise JpHwError(f"{path} is a safetensors file, but not a jp_hw network; {hint}")
-        return _build(_Network.model_validate_json(text), arrays)
+        network = _build(_Network.model_validate_json(text), arrays)
+        described = json.loads(text)
+        checksum = described.pop("sha256")
+        if checksum != _hash(json.dumps(described, sort_keys=True), arrays):
+            raise JpHwError(f"{path} is damaged (its checksum differs); {hint}")
+        return network
     except (SafetensorError, OSError) as error:
         raise JpHwError(f"{path} is damaged or no safetensors file ({error}); {hint}") from error
     except ValidationError as error:

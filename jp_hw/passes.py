@@ -75,17 +75,19 @@ def _fold(lowered: Lowered, node: Node) -> None:
     last = lowered.layers[-1] if lowered.layers else None
     if isinstance(node, Keep):
         if last is None:
-            lowered.input_theta = node.theta
+            lowered.input_theta = max(lowered.input_theta, node.theta)
         elif last.slope is None:
             raise JpHwError(f"{node.name}: a Winner must follow an activation such as ReLU")
         else:
-            lowered.layers[-1] = replace(last, theta=node.theta)
+            lowered.layers[-1] = replace(last, theta=max(last.theta, node.theta))
         return
     if last is None or last.slope is not None:
         raise JpHwError(f"{node.name} must follow a Linear or Conv2d layer")
     if isinstance(node, Activate):
         lowered.layers[-1] = replace(last, slope=node.slope)
     elif isinstance(node, Normalize):
+        if len(node.scale) != last.output.channels:
+            raise JpHwError(f"{node.name} normalizes {len(node.scale)} channels, not {last.output}")
         scatter = replace(
             last.scatter,
             weights=last.scatter.weights * node.scale[:, None, None, None],

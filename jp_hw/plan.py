@@ -108,6 +108,8 @@ def run_tool(
                 raise
     except FileNotFoundError as error:
         raise JpHwError(f"{name} is not installed or not on PATH; `jp-hw doctor` helps") from error
+    except OSError as error:
+        raise JpHwError(f"cannot start {name}: {error.strerror}; `jp-hw doctor` helps") from error
     text = path.read_text(errors="replace")
     if status != 0:
         lines = [line for line in text.splitlines() if "rror" in line] or text.splitlines()[-1:]

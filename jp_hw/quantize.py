@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 SAMPLES = 64
 """Calibration images kept with the network for the scheduler."""
 BIAS_LIMIT = 1 << 24
+STEP_RANGE = 256
+"""Greatest ratio of two weight steps of a layer: multipliers keep 9 of their 17 bits at least."""
 CLIPS = 17
 """Scales that are tried for activations: the largest magnitude's, and down to a 16th of it."""
 
@@ -118,8 +120,9 @@ def _weight_scale(layer: FloatLayer, bits: int, scale: float, *, per_tensor: boo
     weights, bias = layer.scatter.weights, np.abs(layer.scatter.bias)
     largest = np.abs(weights).reshape(len(weights), -1).max(1)
     steps = largest / ((1 << (bits - 1)) - 1)
-    # channels (nearly) without weights: a step under which the bias still fits its register
-    steps = np.maximum(steps, np.maximum(bias / (scale * BIAS_LIMIT), 1e-12))
+    # channels (nearly) without weights: a step that leaves their multiplier its bits, and under
+    # which the bias still fits its register
+    steps = np.maximum(steps, np.maximum(bias / (scale * BIAS_LIMIT), steps.max() / STEP_RANGE))
     return np.full_like(steps, steps.max()) if per_tensor else steps
 
 

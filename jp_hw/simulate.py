@@ -138,12 +138,14 @@ def run_rtl(
     seed: int = 1,
     waves: bool = False,
     run_folder: Path | None = None,
+    settle: int = 4096,
     timeout: float = 3600.0,
 ) -> RawRun:
     """Send frames of bytes, of any length, to the accelerator in BUILD/rtl.
 
     stall: probability of a pause in each cycle, on both sides. run_folder: where `mem/` lies, BUILD/rtl
-    unless given.
+    unless given. settle: cycles before the first beat, so that the PEs have cleared their rings and
+    the first frame's latency is that of any frame.
     """
     if not 0.0 <= stall < 1.0:
         raise JpHwError(f"--stall {stall} is no probability: give at least 0, less than 1")
@@ -161,7 +163,7 @@ def run_rtl(
                 "lengths": [len(frame) for frame in frames],
                 "stall": stall,
                 "seed": seed,
-                "settle": 4096,
+                "settle": settle,
                 "timeout_cycles": int((200 * longest + 100_000) / (1.0 - stall) ** 2),
                 "registers": {r.name: r.offset for r in register_map(tuple(layers))},
                 "outcome": str(outcome),
@@ -224,6 +226,7 @@ def simulate(
         stall=stall,
         seed=seed,
         waves=waves,
+        settle=64 + max(1 << layer.ring_bits for layer in build.design.layers),
     )
     expected = golden.run(network, batch)
     return Report(

@@ -88,7 +88,17 @@ async def accesses(dut: Any, paused: str) -> None:
 
 
 def idle(dut: Any) -> None:
-    for name in ("awaddr", "awvalid", "wdata", "wstrb", "wvalid", "bready", "araddr", "arvalid", "rready"):
+    for name in (
+        "awaddr",
+        "awvalid",
+        "wdata",
+        "wstrb",
+        "wvalid",
+        "bready",
+        "araddr",
+        "arvalid",
+        "rready",
+    ):
         getattr(dut, f"s_axi_{name}").value = 0
 
 

@@ -30,7 +30,10 @@ Rows = list[list[list[int]]]
 def random_rows(rng: Random, count: int, most: int) -> Rows:
     """Words by row, then by input."""
     return [
-        [[rng.getrandbits(WIDTH) & DATA for _ in range(rng.randrange(most + 1))] for _ in range(INPUTS)]
+        [
+            [rng.getrandbits(WIDTH) & DATA for _ in range(rng.randrange(most + 1))]
+            for _ in range(INPUTS)
+        ]
         for _ in range(count)
     ]
 

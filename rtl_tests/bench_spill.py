@@ -36,7 +36,9 @@ async def stream(dut: Any, idle: float, stall: float) -> None:
     assert sink.words == words
     if stall == 0.0:
         # after the first word (the sink opens a cycle after reset) each takes 1 cycle
-        assert [b - a for a, b in zip(source.cycles[0][3:], sink.cycles[3:], strict=True)] == [1] * 147
+        assert [b - a for a, b in zip(source.cycles[0][3:], sink.cycles[3:], strict=True)] == [
+            1
+        ] * 147
         assert idle > 0 or consecutive(sink.cycles)
 
 

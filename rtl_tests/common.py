@@ -65,7 +65,7 @@ def run(
     rtl: Path = RTL,
     timeout: float = 300.0,
 ) -> None:
-    """Simulate module `top` under rtl_tests/`bench`.py in `folder`; a failure shows the log and the seed.
+    """Simulate module `top` under rtl_tests/`bench`.py in `folder`; a failure shows log and seed.
 
     files: memory images and further sources (.sv), name -> text. data: anything in JSON for the bench,
     see streams.job(). The build is deleted when all is well.

@@ -13,7 +13,9 @@ MULTIPLIER_BITS = 17
 TOP = (1 << MULTIPLIER_BITS) - 1
 
 
-def sizes(acc: int, total: int, shift: int, low: int, high: int, channels: int, x_bits: int) -> dict[str, int]:
+def sizes(
+    acc: int, total: int, shift: int, low: int, high: int, channels: int, x_bits: int
+) -> dict[str, int]:
     return {
         "Channels": max(channels, 2),
         "ChannelBits": max(1, (channels - 1).bit_length()),

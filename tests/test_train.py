@@ -128,7 +128,7 @@ def test_no_weight_is_left_that_cannot_matter(finished: Path) -> None:
 
 @pytest.mark.parametrize("middle", [False, True])
 def test_interrupted_run_ends_bit_identical(finished: Path, tmp_path: Path, middle: bool) -> None:
-    points = random.Random(f"{middle}").sample(range(sum(EPOCHS.values())), 3)
+    points = random.Random(f"{middle}").sample(range(sum(EPOCHS.values())), 2)
     for epoch in points:
         folder = tmp_path / f"run{epoch}"
         with pytest.raises(KeyboardInterrupt):
@@ -227,6 +227,12 @@ def test_cubic_schedule_falls_from_one_to_the_density() -> None:
     assert densities[5] == pytest.approx(0.1 + 0.9 / 8)
     assert densities[10:] == [pytest.approx(0.1)] * 3
     assert densities == sorted(densities, reverse=True)
+
+
+def test_densities_are_reached_even_where_the_schedule_ends_with_the_stage(tmp_path: Path) -> None:
+    info = train(tiny(prune_share=1.0, prune_every=7), synthetic(), tmp_path / "run")
+    for layer, density in zip(info["metrics"]["jpnet"]["layers"], (0.05, 0.1, 0.5), strict=True):
+        assert layer["weights_kept"] <= round(density * layer["weights"])
 
 
 def test_prune_to_keeps_the_best_and_never_regrows() -> None:

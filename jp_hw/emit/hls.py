@@ -13,8 +13,6 @@ from jp_hw.schedule.design import Design, Field, Lane, LayerDesign, Memory, Toke
 from jp_hw.templates_env import render, static
 
 STATIC = ("jp_types.hpp", "jp_pe.hpp", "jp_engine.hpp", "testbench.cpp")
-TOP = "jp_accelerator"
-"""Name of the top function."""
 
 LIMB_BITS = 64
 WORDS_PER_LINE = 12
@@ -33,7 +31,7 @@ def hls_files(design: Design) -> dict[str, str]:
             _lane(lane, f"{values['name']}_lane{i}", sources[layer.name, i])
             for i, lane in enumerate(layer.lanes)
         ]
-    for tensor, producer in zip(tensors, [None, *layers], strict=False):
+    for tensor, producer in zip(tensors, [None, *layers[:-1]], strict=True):
         tensor["producer"] = producer
     memories = [
         ("input_keep", design.input_keep),
@@ -103,8 +101,9 @@ def _token(token: TokenFormat) -> str:
 
 def _input(design: Design) -> Values:
     spec = design.network.input
+    lanes = (lane for layer in design.layers for lane in layer.lanes)
     return {
-        "token": _token(design.layers[0].lanes[0].token),
+        "token": _token(next(lane.token for lane in lanes if lane.tensor == INPUT)),
         "map_fields": _fields(design.input_map, {}),
         "frame_bytes": spec.shape.size,
         "groups": design.input_keep.depth,

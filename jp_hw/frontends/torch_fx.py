@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 import torch
 from torch import fx, nn
+from torch.nn.utils.parametrize import type_before_parametrizations
+from torch.nn.utils.prune import BasePruningMethod
 
 from jp_hw.errors import JpHwError
 from jp_hw.graph import Activate, Flatten, Float, Graph, Keep, Node, Normalize, Scatter
@@ -43,7 +45,9 @@ def read(model: nn.Module, shape: Shape, name: str = "network") -> Graph:
                 raise JpHwError(f"the model takes a second input, {item.name}; one is supported")
             names[item.name] = INPUT
         elif item.op == "output":
-            break
+            last = nodes[-1].name if nodes else INPUT
+            if not isinstance(item.args[0], fx.Node) or names[item.args[0].name] != last:
+                raise JpHwError(f"the model must return one tensor, the result of {last}")
         else:
             node = _node(item, modules, names)
             names[item.name] = node.name if node else names[_first_input(item)]
@@ -58,24 +62,29 @@ def _first_input(item: fx.Node) -> str:
 def _node(item: fx.Node, modules: dict[str, nn.Module], names: dict[str, str]) -> Node | None:
     """One traced call as a graph node; None where it does nothing at inference."""
     if len(item.all_input_nodes) != 1:
-        raise _unsupported(item.name, str(item.target), "it does not read exactly one tensor")
+        raise _unsupported(item.name, _kind(item), "it does not read exactly one tensor")
     tensor = names[_first_input(item)]
     if item.op == "call_module":
         path = str(item.target)
         module = modules[path]
-        convert = _MODULES.get(type(module))
+        convert = _MODULES.get(type_before_parametrizations(module))
         if convert is None:
             raise _unsupported(path, type(module).__name__)
         return convert(path.replace(".", "_"), tensor, module)
     if item.target in (torch.relu, nn.functional.relu, "relu"):
         return Activate(item.name, tensor, 0.0)
-    if item.target in (torch.flatten, "flatten") and item.args[1:] in ((), (1,)):
-        if item.args[1:] or item.kwargs.get("start_dim") == 1:
+    if item.target in (torch.flatten, "flatten"):
+        dims = dict(zip(("start_dim", "end_dim"), item.args[1:], strict=False)) | item.kwargs
+        if (dims.get("start_dim"), dims.get("end_dim", -1)) == (1, -1):
             return Flatten(item.name, tensor)
         raise _unsupported(item.name, "flatten", "use start_dim=1, which keeps the batch")
+    raise _unsupported(item.name, _kind(item))
+
+
+def _kind(item: fx.Node) -> str:
     if item.target is operator.getitem:
-        raise _unsupported(item.name, "indexing")
-    raise _unsupported(item.name, getattr(item.target, "__name__", str(item.target)))
+        return "indexing"
+    return str(getattr(item.target, "__name__", item.target))
 
 
 def _unsupported(place: str, kind: str, why: str = "") -> JpHwError:
@@ -84,15 +93,30 @@ def _unsupported(place: str, kind: str, why: str = "") -> JpHwError:
 
 
 def _array(tensor: torch.Tensor) -> Float:
-    return tensor.detach().cpu().numpy().astype(np.float64)
+    return np.asarray(tensor.detach().cpu().double().numpy(), np.float64)
+
+
+def _pruned(module: nn.Module, name: str) -> Any:
+    """A parameter as it takes effect: torch's pruning hooks set it only at the next forward pass."""
+    hooks: list[Any] = list(module._forward_pre_hooks.values())
+    for hook in hooks:
+        if isinstance(hook, BasePruningMethod) and hook._tensor_name == name:
+            mask: Any = hook.apply_mask  # untyped in torch
+            return mask(module)
+    return getattr(module, name)
+
+
+def _weight(module: nn.Linear | nn.Conv2d) -> Float:
+    return _array(_pruned(module, "weight"))
 
 
 def _bias(module: nn.Linear | nn.Conv2d) -> Float:
-    return np.zeros(module.weight.shape[0]) if module.bias is None else _array(module.bias)
+    bias = _pruned(module, "bias")
+    return np.zeros(module.weight.shape[0]) if bias is None else _array(bias)
 
 
 def _linear(name: str, tensor: str, module: nn.Linear) -> Node:
-    return Scatter(name, tensor, _array(module.weight), _bias(module))
+    return Scatter(name, tensor, _weight(module), _bias(module))
 
 
 def _conv(name: str, tensor: str, module: nn.Conv2d) -> Node:
@@ -102,7 +126,7 @@ def _conv(name: str, tensor: str, module: nn.Conv2d) -> Node:
         (int(pair[0]), int(pair[1])) for pair in (module.stride, module.padding, module.dilation)
     )
     return Scatter(
-        name, tensor, _array(module.weight), _bias(module), stride, padding, dilation, module.groups
+        name, tensor, _weight(module), _bias(module), stride, padding, dilation, module.groups
     )
 
 

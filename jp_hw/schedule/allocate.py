@@ -13,7 +13,7 @@ from jp_hw.schedule.build import build_layers, channels_read
 from jp_hw.schedule.design import LayerDesign
 from jp_hw.schedule.estimate import estimate
 
-WORTH = 0.2
+WORTH = 0.15
 """A PE is added only if it brings at least this part of the speed-up that its share would be."""
 
 

@@ -89,8 +89,8 @@ def _physical(tensor: str, shape: Shape, producers: dict[str, LayerDesign]) -> t
 
 def token_format(network: Network, tensor: str, producers: dict[str, LayerDesign]) -> TokenFormat:
     """Format of the tokens of a tensor."""
-    low, high = network.tensor_limits(tensor)
-    bits = network.input.bits if tensor == INPUT else bits_for(high) + (1 if low < 0 else 0)
+    low, _ = network.tensor_limits(tensor)
+    bits = network.tensor_bits(tensor)
     shape = network.tensor_shape(tensor)
     channels = _physical(tensor, shape, producers)[1]
     return TokenFormat(bits, low < 0, bits_for(shape.width - 1), bits_for(channels - 1))

@@ -111,8 +111,8 @@ def lane(
     ring = 1 << ring_bits
     row_term = np.array(rows.class_of) * len(cols.classes) * columns.channels
     completed = np.array(rows.completed())
-    masks = np.zeros((columns.count, mapping.pes), bool)
-    masks[columns.column, columns.pe] = True
+    masks = np.zeros((columns.count, mapping.pes), np.int64)
+    masks[columns.column, columns.pe] = 1
     base = Field("base", ring_bits)
     return Lane(
         source.tensor,
@@ -131,7 +131,7 @@ def lane(
             (Field("term", column_bits), np.array(cols.class_of) * columns.channels),
             (base, np.array(cols.origin) * mapping.slots % ring),
         ),
-        memory(f"{prefix}_masks", *((Field(f"pe{p}", 1), masks[:, p].astype(np.int64)) for p in range(mapping.pes))),
+        memory(f"{prefix}_masks", *((Field(f"pe{p}", 1), own) for p, own in enumerate(masks.T))),
     )  # fmt: skip
 
 

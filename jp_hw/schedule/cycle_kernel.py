@@ -264,55 +264,62 @@ def layer_step(pes, fifos, queues, pipes, groups, final, state, ready, word, tab
 
 
 @jit
+def begins(sizes):
+    """Where each of consecutive parts of these sizes begins; the last entry is the whole size."""
+    firsts = np.zeros(len(sizes) + 1, np.int64)
+    firsts[1:] = np.cumsum(sizes)
+    return firsts
+
+
+@jit
+def empty(rows, words):
+    """Registers that hold no word."""
+    return np.full((rows, words), NONE, np.int64)
+
+
+@jit
+def logits_step(ends, done, word, classes, cycle):
+    """Advance the logits' two buffers; returns (whether they took the word, frames done)."""
+    ready = done < 2 or ends[done - 2] <= cycle
+    if ready and word == MARKER:
+        ends[done] = max(cycle + 4, ends[done - 1] if done else 0) + classes
+        done += 1
+    return ready, done
+
+
+@jit
 def run(beats, pe_counts, row_words, in_rows, lengths, length_at, winners, winner_at,
         completed, completed_at, fifo_depths, winner_depths, classes):  # fmt: skip
     """Simulate all frames; returns end cycles (frames,), busy cycles and MACs (layers,)."""
     frames, layers = beats.shape[0], len(pe_counts)
-    firsts = np.zeros(layers + 1, np.int64)
-    firsts[1:] = np.cumsum(pe_counts)
-    group_counts = (pe_counts + FAN - 1) // FAN
-    group_firsts = np.zeros(layers + 1, np.int64)
-    group_firsts[1:] = np.cumsum(group_counts)
+    firsts, group_firsts = begins(pe_counts), begins((pe_counts + FAN - 1) // FAN)
     pes = np.zeros((firsts[-1], 12), np.int64)
     pes[:, READY], pes[:, ROOM], pes[:, COLUMN] = 1, 1, -1
-    fifos, queues = np.zeros((firsts[-1], QUEUE), np.int64), np.zeros((firsts[-1], QUEUE), np.int64)
-    pipes = np.full((firsts[-1], 8), NONE, np.int64)
-    groups = np.full((group_firsts[-1], 2), NONE, np.int64)
-    finals, outs = np.full((layers, 2), NONE, np.int64), np.full((layers, 2), NONE, np.int64)
-    states, stages = np.full((layers, 6), NONE, np.int64), np.full((layers, 5), NONE, np.int64)
+    fifos, queues, pipes = empty(firsts[-1], QUEUE), empty(firsts[-1], QUEUE), empty(firsts[-1], 8)
+    groups, finals, outs = empty(group_firsts[-1], 2), empty(layers, 2), empty(layers, 2)
+    states, stages = empty(layers, 6), empty(layers, 5)
     states[:, IN_ROW], states[:, REPEAT] = 0, 0
     source, beat_queue = np.zeros(9, np.int64), np.zeros(QUEUE, np.int64)
     source[2], source[8] = 1, NONE
-    first_spill = np.full(2, NONE, np.int64)
-    ends, busy, macs = (
-        np.zeros(frames, np.int64),
-        np.zeros(layers, np.int64),
-        np.zeros(layers, np.int64),
-    )
-    taken = np.zeros(layers, np.bool_)
+    first_spill = empty(1, 2)[0]
+    ends, busy = np.zeros(frames, np.int64), np.zeros(layers, np.int64)
+    macs, taken = np.zeros(layers, np.int64), np.zeros(layers, np.bool_)
     done, cycle = 0, 0
     while done < frames:
         for i in range(layers - 1, -1, -1):
             if i == layers - 1:
-                blocked = done >= 2 and ends[done - 2] > cycle
-                ready = not blocked
-                if ready and finals[i, FIRST] == MARKER:
-                    start = max(cycle + 4, ends[done - 1] if done else 0)
-                    ends[done] = start + classes
-                    done += 1
+                ready, done = logits_step(ends, done, finals[i, FIRST], classes, cycle)
             else:
                 ready = outs[i, SPARE] == NONE
                 requantizer_step(stages[i], outs[i], finals[i, FIRST], taken[i + 1])
             own = slice(firsts[i], firsts[i + 1])
-            count = pe_counts[i]
             table = lengths[length_at[i] :]
-            stalled = dispatcher_stalls(states[i], pes, table, firsts[i], count)
+            stalled = dispatcher_stalls(states[i], pes, table, firsts[i], pe_counts[i])
             word = first_spill[FIRST] if i == 0 else outs[i - 1, FIRST]
-            won = winners[winner_at[i] : winner_at[i + 1]]
             taken[i], did, active = layer_step(
                 pes[own], fifos[own], queues[own], pipes[own],
                 groups[group_firsts[i] : group_firsts[i + 1]], finals[i], states[i], ready, word,
-                table, won, row_words[i],
+                table, winners[winner_at[i] : winner_at[i + 1]], row_words[i],
                 completed[completed_at[i] : completed_at[i] + in_rows[i]],
                 (fifo_depths[i], winner_depths[i]), stalled, cycle,
             )  # fmt: skip

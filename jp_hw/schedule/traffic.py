@@ -17,8 +17,8 @@ class LayerTraffic:
 
     lengths: int64 (columns, pes), entries of each column in each PE.
     completed: int64 (input rows,), output rows complete after each input row.
-    winners: int64 (pes, frames * output rows, row words), in drain order: the column that a drained accumulator
-    becomes in the next layer (0 in the last layer), NO_COLUMN where it does not win.
+    winners: int64 (pes, frames * output rows, row words), in drain order: the column that a drained
+    accumulator becomes in the next layer (0 in the last layer), NO_COLUMN where it does not win.
     """
 
     lengths: Int

@@ -13,8 +13,6 @@ NonNegative = Annotated[float, Field(ge=0.0)]
 StageName = Literal["dense", "prune", "dynamic", "static"]
 STAGES: tuple[StageName, ...] = ("dense", "prune", "dynamic", "static")
 
-REGROW_UNTIL = 0.75  # of the prune stage
-
 
 class Stage(BaseModel):
     """One stage of training: ``epochs`` with a cosine learning rate from ``lr`` to 0.
@@ -50,8 +48,6 @@ class TrainConfig(BaseModel):
     - ``prune_share``: share of the prune stage in which densities fall, on a cubic schedule
       (arXiv 1710.01878); masks change every ``prune_every`` steps
       of an epoch.
-    - ``regrow``: share of the weights exchanged for better ones at each change of masks (see
-      ``pruning.exchange``), falling to 0 at three quarters of the prune stage.
     - ``mac_penalty``: weight of the expected MACs of the hidden activations in the loss, as a
       differentiable, scale-free estimate (see ``losses.expected_macs``).
     - ``distill``: share of the distillation loss (arXiv 1503.02531, ``temperature``) from the
@@ -82,7 +78,6 @@ class TrainConfig(BaseModel):
     criterion: Literal["magnitude", "conditional"] = "conditional"
     prune_share: Share = 0.6
     prune_every: Annotated[int, Field(ge=1)] = 50
-    regrow: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.0
     mac_penalty: NonNegative = 0.0
     distill: Annotated[float, Field(ge=0.0, le=1.0)] = 0.0
     temperature: Annotated[float, Field(gt=0.0)] = 3.0
@@ -108,10 +103,6 @@ class TrainConfig(BaseModel):
         """The settings of a stage by name."""
         stage: Stage = getattr(self, name)
         return stage
-
-    def regrow_at(self, progress: float) -> float:
-        """Share of weights that are exchanged at a progress 0..1 of the prune stage."""
-        return self.regrow * 0.5 * (1.0 + math.cos(math.pi * min(1.0, progress / REGROW_UNTIL)))
 
     @property
     def epochs(self) -> int:

@@ -4,7 +4,6 @@ Masks follow ``torch.nn.utils.prune``: a pruned layer has ``weight_orig`` and th
 ``weight_mask`` (1 = kept), and computes ``weight`` from them.
 """
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -108,12 +107,6 @@ def weight_scores(layer: nn.Module, moments: InputMoments | None) -> Tensor:
     return score * _per_weight(moments.conditional_rms(), score, layer)
 
 
-def per_root_chance(gradient: Tensor, moments: InputMoments, layer: nn.Module) -> Tensor:
-    """Gradients divided by sqrt(P(a != 0)) of their input: what growing gains per expected MAC."""
-    root = moments.alive.clamp(min=1e-3).sqrt()
-    return gradient / _per_weight(root, gradient, layer)
-
-
 def prune_to(layer: nn.Module, score: Tensor, density: float, channels: float = 1.0) -> None:
     """Keep the highest scores: ``density`` of all weights, in ``channels`` of the inputs.
 
@@ -137,30 +130,6 @@ def _per_weight(per_channel: Tensor, like: Tensor, layer: nn.Module) -> Tensor:
     groups = int(getattr(layer, "groups", 1))
     rows = per_channel.reshape(groups, 1, -1).expand(-1, like.shape[0] // groups, -1)
     return rows.reshape(like.shape[0], like.shape[1], *[1] * (like.dim() - 2))
-
-
-def exchange(layer: nn.Module, score: Tensor, gradient: Tensor, share: float) -> int:
-    """Swap the worst ``share`` of the kept weights for the pruned ones that would help most.
-
-    ``score`` and ``gradient`` (of the loss, by the effective weight) have the weight's shape.
-    New weights start at 0, and only in input channels that have weights. Source: RigL, arXiv
-    1911.11134, within gradual pruning as GraNet does, arXiv 2106.10404. Returns the number.
-    """
-    mask, original = mask_of(layer), layer.weight_orig
-    assert isinstance(original, Tensor)
-    kept = mask.flatten() > 0
-    open_ = (_per_weight((fanout(layer) > 0).float(), mask, layer).expand_as(mask) > 0).flatten()
-    candidates = open_ & ~kept
-    count = min(round(share * int(kept.sum())), int(candidates.sum()))
-    if count <= 0:
-        return 0
-    worst = score.flatten().masked_fill(~kept, math.inf).topk(count, largest=False).indices
-    best = gradient.abs().flatten().masked_fill(~candidates, -1.0).topk(count).indices
-    mask.view(-1)[worst] = 0.0
-    mask.view(-1)[best] = 1.0
-    with torch.no_grad():
-        original.view(-1)[best] = 0.0
-    return count
 
 
 def prune_inputs(layer: nn.Module, kept: Tensor) -> None:

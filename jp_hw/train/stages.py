@@ -69,9 +69,6 @@ def run_epoch(state: RunState, batches: Batches, tick: Tick) -> float:
                     "learning rate; the last checkpoint is kept"
                 )
             state.optimizer.zero_grad()
-            if changes_masks:
-                for layer in state.layers.values():
-                    pruning.weight_of(layer).retain_grad()
             loss.backward()  # type: ignore[no-untyped-call]
             state.optimizer.step()
             if changes_masks:
@@ -89,6 +86,8 @@ def leave_epoch(state: RunState, calibration: Tensor) -> None:
     name = STAGES[state.stage]
     stage = state.config.stage(name)
     state.epoch += 1
+    if name == "prune" and state.epoch == stage.epochs:
+        _prune(state, 1.0)
     if name != "dense":
         pruning.remove_dead(state.layers)
     else:
@@ -177,7 +176,6 @@ def _prune(state: RunState, progress: float) -> None:
     """After a step: set the masks that the schedule asks for at a progress of the prune stage."""
     config = state.config
     share = progress / config.prune_share
-    gradients = {name: pruning.weight_of(layer).grad for name, layer in state.layers.items()}
     pruning.refresh(state.layers)
     for index, (name, layer) in enumerate(state.layers.items()):
         moments = state.moments[name] if config.criterion == "conditional" else None
@@ -185,9 +183,3 @@ def _prune(state: RunState, progress: float) -> None:
         density = pruning.cubic(config.densities[index], share)
         channels = pruning.cubic(config.input_channels, share) if index == 0 else 1.0
         pruning.prune_to(layer, score, density, channels)
-        gradient = gradients[name]
-        if config.regrow and gradient is not None:
-            worth = (
-                gradient if moments is None else pruning.per_root_chance(gradient, moments, layer)
-            )
-            pruning.exchange(layer, score, worth, config.regrow_at(progress))

@@ -89,6 +89,10 @@ module jp_layer #(
     );
   end
 
+  // a token narrower than TokenStride leaves bits
+  logic unused;
+  assign unused = &{1'b0, token_i};
+
   // ---- PEs
   logic [Pes-1:0] pe_valid, pe_ready, pe_mac, pe_busy;
   logic [Pes*WinnerWidth-1:0] pe_winner;

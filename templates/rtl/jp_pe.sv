@@ -8,7 +8,7 @@
 // TwoSided), then a marker {1, ...}. A further marker waits until the drain before it has ended.
 // Edge cases: a column must not be empty (the dispatcher's masks see to that). After reset the PE
 // first clears its ring, one word a cycle, and takes no work meanwhile.
-// Latency: 8 cycles from a marker at a lane's input to the first winner.
+// Latency: 10 cycles from a marker at a lane's input to the first winner.
 module jp_pe #(
     parameter Prefix = "",  // Prefix_pointers.mem, Prefix_weights.mem, Prefix_thresholds.mem
     parameter int Lanes = 1,

@@ -1,0 +1,206 @@
+"""Bench of jp_dispatcher: what every PE is sent, against the tables that come with the job."""
+
+from random import Random
+from typing import Any
+
+import cocotb
+from cocotb.triggers import ClockCycles, RisingEdge
+
+from rtl_tests.streams import (
+    IDLE,
+    Source,
+    job,
+    now,
+    parameter,
+    reset,
+    seeded,
+    start,
+    until,
+)
+
+PES, HEIGHT, WIDTH, VALUE_BITS, X_BITS, CHANNEL_BITS, COLUMN_BITS, RING_BITS = (
+    parameter(name)
+    for name in (
+        "Pes",
+        "Height",
+        "Width",
+        "ValueBits",
+        "XBits",
+        "ChannelBits",
+        "ColumnBits",
+        "RingBits",
+    )
+)
+FIRST, STEP = parameter("FirstColumn"), parameter("FrameStep")
+TABLES = job()["data"]  # rows: [term, base, completed]; columns: [term, base]; masks; channels
+MARKER = 1 << (CHANNEL_BITS + X_BITS + VALUE_BITS)
+WORK_MARKER = 1 << (COLUMN_BITS + RING_BITS + VALUE_BITS)
+ALL = (1 << PES) - 1
+LATENCY = 4
+
+
+class Model:
+    """Work that tokens become: (PEs, word), in order; PEs 0 for a token that none is sent."""
+
+    def __init__(self) -> None:
+        self.row = self.frame = 0
+
+    def work(self, token: int) -> list[tuple[int, int]]:
+        term, base, completed = TABLES["rows"][self.row]
+        if token & MARKER:
+            self.row = (self.row + 1) % HEIGHT
+            if self.row == 0:
+                self.frame = (self.frame + STEP) % (1 << RING_BITS)
+            return [(ALL, WORK_MARKER)] * completed
+        value = token & ((1 << VALUE_BITS) - 1)
+        x = token >> VALUE_BITS & ((1 << X_BITS) - 1)
+        channel = token >> (VALUE_BITS + X_BITS)
+        col_term, col_base = TABLES["columns"][x]
+        column = term + col_term + channel
+        ring = (base + col_base + self.frame) % (1 << RING_BITS)
+        word = ((FIRST + column) << RING_BITS | ring) << VALUE_BITS | value
+        return [(TABLES["masks"][column], word)]
+
+
+def frame(rng: Random, most: int, density: float = 1.0) -> list[int]:
+    """Tokens of a frame; markers carry garbage."""
+    tokens = []
+    for _ in range(HEIGHT):
+        for _ in range(rng.randrange(most + 1) if rng.random() < density else 0):
+            place = rng.randrange(TABLES["channels"]) << X_BITS | rng.randrange(WIDTH)
+            tokens.append(place << VALUE_BITS | rng.getrandbits(VALUE_BITS))
+        tokens.append(MARKER | rng.getrandbits(VALUE_BITS))
+    return tokens
+
+
+class Array:
+    """Stands for the PEs: every PE stalls on its own; checks that work only comes after ready."""
+
+    def __init__(self, dut: Any, rng: Random, stall: float) -> None:
+        self.dut, self.rng, self.stall = dut, rng, stall
+        self.sent: list[tuple[int, int]] = []
+        self.cycles: list[int] = []
+        self.tokens = self.stalls = 0
+        self.open: int | None = None  # the PEs that are ready, instead of random ones
+        dut.pe_ready_i.value = 0
+        cocotb.start_soon(self.run())
+
+    async def run(self) -> None:
+        dut, ready = self.dut, 0
+        while True:
+            await RisingEdge(dut.clk_i)
+            if dut.rst_ni.value != 1:
+                continue
+            valid = int(dut.pe_valid_o.value)
+            assert valid & ~ready == 0, "work for a PE that was not ready a cycle before"
+            if valid:
+                self.sent.append((valid, int(dut.pe_work_o.value)))
+                self.cycles.append(now())
+            self.tokens += dut.count_token_o.value == 1
+            self.stalls += dut.count_stall_o.value == 1
+            ready = int(dut.pe_ready_i.value)
+            some = sum((self.rng.random() >= self.stall) << p for p in range(PES))
+            dut.pe_ready_i.value = some if self.open is None else self.open
+
+
+def same(sent: list[tuple[int, int]], expected: list[tuple[int, int]]) -> bool:
+    """Of a marker, only the marker's bit counts."""
+    wanted = [(pes, word) for pes, word in expected if pes]
+    return len(sent) == len(wanted) and all(
+        pes == to and (word & WORK_MARKER == WORK_MARKER if want == WORK_MARKER else word == want)
+        for (pes, word), (to, want) in zip(sent, wanted, strict=True)
+    )
+
+
+@cocotb.test()
+@cocotb.parametrize(idle=IDLE, stall=(0.0, 0.1, 0.5))
+async def frames(dut: Any, idle: float, stall: float) -> None:
+    """Enough frames for the ring's start to come round."""
+    rng = seeded(dut, "frames", idle, stall)
+    tokens = [t for _ in range(5 + 12 // HEIGHT) for t in frame(rng, 6, 0.8)]
+    model = Model()
+    expected = [work for token in tokens for work in model.work(token)]
+    source = Source(dut, dut.token_valid_i, dut.token_ready_o, [dut.token_i], rng, idle)
+    array = Array(dut, rng, stall if PES < 8 else stall / 4)
+    source.send(tokens)
+    await start(dut)
+    await until(dut, lambda: source.done)
+    await ClockCycles(dut.clk_i, 200)
+    assert same(array.sent, expected)
+    assert array.tokens == sum(token & MARKER == 0 for token in tokens)
+    assert stall > 0 or array.stalls <= 1  # the array opens a cycle late
+
+
+@cocotb.test()
+async def one_token_a_cycle(dut: Any) -> None:
+    """Tokens, and a row's markers, in every cycle; a row that completes nothing costs one, too."""
+    rng = seeded(dut, "rate")
+    source = Source(dut, dut.token_valid_i, dut.token_ready_o, [dut.token_i], rng)
+    array = Array(dut, rng, 0.0)
+    await start(dut)
+    await ClockCycles(dut.clk_i, 4)
+    tokens = [t for _ in range(3) for t in frame(rng, 9)]
+    model = Model()
+    expected, at, step = [], [], 0  # when each piece of work is sent
+    for token in tokens:
+        work = model.work(token)
+        for i, (pes, word) in enumerate(work):
+            if pes:
+                expected.append((pes, word))
+                at.append(step + i)
+        step += max(1, len(work))
+    source.send(tokens)
+    await until(dut, lambda: len(array.sent) == len(expected))
+    await ClockCycles(dut.clk_i, 10)
+    assert same(array.sent, expected)
+    # a token is taken at the end of a cycle, work seen at the end of another, LATENCY later; the
+    # last of a row's markers goes with the token that is taken
+    first = source.cycles[0][0] - (max(1, len(Model().work(tokens[0]))) - 1)
+    assert array.cycles == [first + LATENCY + cycle for cycle in at]
+
+
+@cocotb.test()
+async def waits_only_for_those_that_are_meant(dut: Any) -> None:
+    """PEs that the masks leave out may be full for ever."""
+    rng = seeded(dut, "meant")
+    source = Source(dut, dut.token_valid_i, dut.token_ready_o, [dut.token_i], rng)
+    array = Array(dut, rng, 0.0)
+    array.open = 0
+    await start(dut)
+    masks = [
+        (Model().work(channel << (X_BITS + VALUE_BITS))[0][0], channel)
+        for channel in range(TABLES["channels"])
+    ]
+    mask, channel = min(masks, key=lambda pair: (pair[0].bit_count() == 0, pair[0].bit_count()))
+    assert mask
+    source.send([channel << (X_BITS + VALUE_BITS)] * 5)
+    await ClockCycles(dut.clk_i, 20)
+    assert array.sent == []
+    assert array.stalls > 10
+    array.open = mask
+    await ClockCycles(dut.clk_i, 20)
+    assert [pes for pes, _ in array.sent] == [mask] * 5
+
+
+@cocotb.test()
+async def reset_in_a_frame(dut: Any) -> None:
+    """Row, ring and pending markers start again."""
+    rng = seeded(dut, "reset")
+    source = Source(dut, dut.token_valid_i, dut.token_ready_o, [dut.token_i], rng, 0.1)
+    array = Array(dut, rng, 0.05)
+    await start(dut)
+    for length in (1, 3, 8, 20):
+        source.send((frame(rng, 4) + frame(rng, 4) + frame(rng, 4))[: length + HEIGHT])
+        await ClockCycles(dut.clk_i, length + HEIGHT)
+        source.clear()
+        await reset(dut)
+        array.sent.clear()
+        await ClockCycles(dut.clk_i, 8)
+        assert array.sent == []
+        tokens, model = frame(rng, 5) + frame(rng, 5), Model()
+        expected = [work for token in tokens for work in model.work(token)]
+        source.send(tokens)
+        await until(dut, lambda: source.done)
+        await ClockCycles(dut.clk_i, 60)
+        assert same(array.sent, expected)
+        await reset(dut)

@@ -1,0 +1,258 @@
+"""Bench of jp_pe, against sums in Python; columns and thresholds come with the job."""
+
+from random import Random
+from typing import Any
+
+import cocotb
+from cocotb.triggers import ClockCycles, RisingEdge
+
+from rtl_tests.streams import (
+    IDLE,
+    STALL,
+    LateSource,
+    Sink,
+    consecutive,
+    job,
+    now,
+    parameter,
+    reset,
+    seeded,
+    start,
+    until,
+)
+
+LANES, RING_BITS, VALUE_BITS, COLUMN_BITS, ACC_BITS, SLOTS, OUT_WIDTH, CHANNEL_BITS, X_BITS = (
+    parameter(name)
+    for name in (
+        "Lanes",
+        "RingBits",
+        "ValueBits",
+        "ColumnBits",
+        "AccBits",
+        "Slots",
+        "OutWidth",
+        "ChannelBits",
+        "OutXBits",
+    )
+)
+COLUMNS = job()["data"]["columns"]  # per column, its [weight, offset]
+THRESHOLDS = job()["data"]["thresholds"]  # per slot, [keep_from, keep_to]
+MOST_VALUE = job()["data"]["most_value"]
+RING = 1 << RING_BITS
+ROW = OUT_WIDTH * SLOTS
+SPAN = RING // ROW - 1  # rows in the making, beside the one that is drained
+WORK_WIDTH = 1 + COLUMN_BITS + RING_BITS + VALUE_BITS
+WORK_MARKER = 1 << (WORK_WIDTH - 1)
+MARKER = 1 << (CHANNEL_BITS + X_BITS + ACC_BITS)
+LATENCY = 10
+SINGLE = 0  # column with one entry, at offset 0
+SPACE = SPAN * ROW
+
+# a touch: lane, column, base within the rows in the making, value
+Touch = tuple[int, int, int, int]
+
+
+def value(rng: Random) -> int:
+    if rng.random() < 0.1:
+        return MOST_VALUE
+    return (
+        rng.randint(-MOST_VALUE - 1, MOST_VALUE)
+        if parameter("ValueSigned")
+        else rng.randint(0, MOST_VALUE)
+    )
+
+
+def touches(rng: Random, count: int) -> list[Touch]:
+    found = []
+    for _ in range(count):
+        column = rng.randrange(len(COLUMNS))
+        reach = max(offset for _, offset in COLUMNS[column])
+        base = rng.randrange(SPACE - reach) if rng.random() < 0.7 else 0
+        found.append((rng.randrange(LANES), column, base, value(rng)))
+    return found
+
+
+class Model:
+    def __init__(self) -> None:
+        self.ring = [0] * RING
+        self.row = 0
+        self.macs = 0
+
+    def words(self, row: list[Touch]) -> list[list[int]]:
+        """Work of a row, by lane, the marker last; adds it up."""
+        lanes: list[list[int]] = [[] for _ in range(LANES)]
+        for lane, column, place, value in row:
+            base = (self.row * ROW + place) % RING
+            pattern = value & ((1 << VALUE_BITS) - 1)
+            lanes[lane].append((column << RING_BITS | base) << VALUE_BITS | pattern)
+            for weight, offset in COLUMNS[column]:
+                at = (base + offset) % RING
+                self.ring[at] += weight * value
+                assert -(1 << (ACC_BITS - 1)) <= self.ring[at] < 1 << (ACC_BITS - 1)
+            self.macs += len(COLUMNS[column])
+        return [[*words, WORK_MARKER] for words in lanes]
+
+    def drain(self) -> list[int]:
+        """Winners of the oldest row, and its marker."""
+        winners = []
+        for i in range(ROW):
+            at = (self.row * ROW + i) % RING
+            acc, self.ring[at] = self.ring[at], 0
+            x, slot = divmod(i, SLOTS)
+            keep_from, keep_to = THRESHOLDS[slot]
+            if acc >= keep_from or (parameter("TwoSided") and acc <= keep_to):
+                place = (parameter("FirstChannel") + slot) << X_BITS | x
+                winners.append(place << ACC_BITS | acc & ((1 << ACC_BITS) - 1))
+        self.row += 1
+        return [*winners, MARKER]
+
+
+class Bench:
+    def __init__(self, dut: Any, rng: Random, idle: float, stall: float) -> None:
+        self.dut, self.rng = dut, rng
+        self.source = LateSource(
+            dut, dut.work_valid_i, dut.work_ready_o, dut.work_i, rng, idle, LANES, WORK_WIDTH
+        )
+        self.sink = Sink(dut, dut.winner_valid_o, dut.winner_ready_i, [dut.winner_o], rng, stall)
+        self.mac_cycles: list[int] = []
+        self.busy = 0
+        self.clear()
+        cocotb.start_soon(self.watch())
+
+    def clear(self) -> None:
+        self.model = Model()
+        self.expected: list[int] = []
+        self.sink.words.clear()
+        self.sink.cycles.clear()
+        self.mac_cycles.clear()
+
+    async def watch(self) -> None:
+        while True:
+            await RisingEdge(self.dut.clk_i)
+            if self.dut.rst_ni.value == 1:
+                self.busy += self.dut.busy_o.value == 1
+                if self.dut.count_mac_o.value == 1:
+                    self.mac_cycles.append(now())
+
+    def send(self, row: list[Touch]) -> None:
+        for lane, words in enumerate(self.model.words(row)):
+            self.source.send(words, lane)
+        self.expected += self.model.drain()
+
+    async def finish(self) -> None:
+        await until(self.dut, lambda: len(self.sink.words) >= len(self.expected), 60_000)
+        await ClockCycles(self.dut.clk_i, ROW + 20)
+        place = ~((1 << (CHANNEL_BITS + X_BITS + ACC_BITS)) - 1)
+        words = [word & place if word & MARKER else word for word in self.sink.words]
+        assert words == self.expected
+        assert len(self.mac_cycles) == self.model.macs <= self.busy
+        assert self.source.done
+        assert self.dut.busy_o.value == 0
+
+    async def ready(self) -> None:
+        """Start, and wait until the ring is cleared."""
+        await start(self.dut)
+        await ClockCycles(self.dut.clk_i, RING + 12)
+        assert self.dut.busy_o.value == 0
+
+
+@cocotb.test()
+@cocotb.parametrize(idle=IDLE, stall=STALL)
+async def rows(dut: Any, idle: float, stall: float) -> None:
+    """Rows of any length, sent during the clearing already; the ring comes round several times."""
+    rng = seeded(dut, "rows", idle, stall)
+    bench = Bench(dut, rng, idle, stall)
+    for _ in range(3 * (SPAN + 1) + 4):
+        bench.send(touches(rng, rng.choice([0, 1, 2, 5, 12])))
+    await start(dut)
+    await bench.finish()
+
+
+@cocotb.test()
+@cocotb.parametrize(distance=[1, 2, 3, 4, 5])
+async def hazards(dut: Any, distance: int) -> None:
+    """Words read while they are being written: the same one again `distance` cycles later."""
+    rng = seeded(dut, "hazards", distance)
+    bench = Bench(dut, rng, 0.0, 0.0)
+    await bench.ready()
+    places = [i % SPACE for i in range(distance)]
+    for first in (0, SPACE - min(distance, SPACE)):
+        for _ in range(4):
+            bench.send([(0, SINGLE, first + places[i % distance], value(rng)) for i in range(24)])
+    await bench.finish()
+
+
+@cocotb.test()
+async def one_column_a_cycle(dut: Any) -> None:
+    """Columns of one entry, back to back, also while a row waits to be drained; then long ones."""
+    rng = seeded(dut, "rate")
+    bench = Bench(dut, rng, 0.0, 0.0)
+    await bench.ready()
+    lanes = range(LANES)
+    for lane in lanes:  # one lane alone is fast enough
+        del bench.mac_cycles[:]
+        bench.model.macs = 0
+        bench.send([(lane, SINGLE, rng.randrange(SPACE), value(rng)) for _ in range(60)])
+        await bench.finish()
+        assert consecutive(bench.mac_cycles) or parameter("FifoDepth") < 4
+    del bench.mac_cycles[:]
+    bench.model.macs = 0
+    bench.send([])
+    bench.send([(rng.choice(lanes), SINGLE, rng.randrange(SPACE), value(rng)) for _ in range(60)])
+    await bench.finish()
+    assert consecutive(bench.mac_cycles) or parameter("FifoDepth") < 4
+    del bench.mac_cycles[:]
+    bench.model.macs = 0
+    longest = max(range(len(COLUMNS)), key=lambda c: len(COLUMNS[c]))
+    bench.send([(rng.choice(lanes), longest, 0, value(rng)) for _ in range(20)])
+    await bench.finish()
+    assert consecutive(bench.mac_cycles) or parameter("FifoDepth") < 4
+
+
+@cocotb.test()
+async def drain_latency(dut: Any) -> None:
+    """The first winner (slot 0 always wins) comes LATENCY cycles after the marker, then one a cycle."""
+    bench = Bench(dut, seeded(dut, "latency"), 0.0, 0.0)
+    await bench.ready()
+    bench.send([])
+    await bench.finish()
+    marker = bench.source.cycles[0][-1]
+    assert bench.sink.cycles[0] - marker == LATENCY
+    assert bench.sink.cycles[-1] - marker == LATENCY + ROW
+    assert bench.model.macs == 0
+
+
+@cocotb.test()
+async def nobody_takes_winners(dut: Any) -> None:
+    """Drains wait for room, MACs for drains, and the lanes for MACs; nothing is lost."""
+    rng = seeded(dut, "full")
+    bench = Bench(dut, rng, 0.0, 1.0)
+    await bench.ready()
+    for _ in range(30):
+        bench.send(touches(rng, 3))
+    await ClockCycles(dut.clk_i, 10 * (ROW + 20))
+    assert not bench.source.done or len(bench.expected) <= parameter("WinnerDepth")
+    assert dut.busy_o.value == 1
+    bench.sink.stall = 0.0
+    await bench.finish()
+
+
+@cocotb.test()
+async def reset_in_a_row(dut: Any) -> None:
+    """Half made rows, queues and drains are forgotten; no work is done while the ring is cleared."""
+    rng = seeded(dut, "reset")
+    bench = Bench(dut, rng, 0.1, 0.3)
+    await start(dut)
+    for cycles in (2, 30, RING + 15, RING + 40, RING + 90):
+        for _ in range(8):
+            bench.send(touches(rng, 8))
+        await ClockCycles(dut.clk_i, cycles)
+        bench.source.clear()
+        await reset(dut)
+        bench.clear()
+        bench.send(touches(rng, 6))
+        bench.send(touches(rng, 6))
+        await ClockCycles(dut.clk_i, RING)
+        assert bench.sink.words == []
+        assert bench.mac_cycles == []
+        await bench.finish()

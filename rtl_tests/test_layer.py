@@ -1,0 +1,62 @@
+"""jp_layer as the scheduler fills it: winners of every row equal to a convolution by the book."""
+
+from pathlib import Path
+
+from jp_hw.ir import Shape
+from rtl_tests.common import SEED, on_simulators, run
+from rtl_tests.layers import Kind, Scheduled
+
+SETS = {
+    "residual": Kind(Shape(5, 6, 3), Shape(5, 6, 7), (3, 3), 3, padding=(1, 1), shortcut=True),
+    "groups-of-pes": Kind(
+        Shape(7, 5, 2), Shape(4, 3, 22), (3, 3), 11, stride=(2, 2), padding=(1, 1), leaky=True
+    ),
+    "linear": Kind(Shape(1, 1, 30), Shape(1, 1, 9), (1, 1), 4),
+    "one-pe": Kind(
+        Shape(4, 4, 2), Shape(4, 4, 3), (3, 3), 1, padding=(1, 1), fifo_depth=8, winner_depth=8
+    ),
+    "fully-connected": Kind(Shape(4, 3, 5), Shape(1, 1, 6), (4, 3), 6, last=True),
+    "depthwise": Kind(
+        Shape(6, 4, 6), Shape(6, 4, 6), (3, 3), 2, padding=(1, 1), groups=6, leaky=True
+    ),
+    "dilated": Kind(Shape(7, 6, 2), Shape(3, 2, 4), (3, 3), 2, dilation=(2, 2), theta=9),
+    "stride3": Kind(Shape(8, 8, 1), Shape(3, 3, 5), (2, 2), 5, stride=(3, 3)),
+    "padded-rows": Kind(Shape(2, 3, 3), Shape(5, 5, 4), (3, 2), 2, padding=(3, 2)),
+    "leaky-residual": Kind(
+        Shape(4, 5, 4),
+        Shape(4, 5, 4),
+        (5, 3),
+        4,
+        padding=(2, 1),
+        shortcut=True,
+        leaky=True,
+        theta=15,
+    ),
+}
+
+
+@on_simulators(SETS)
+def test_layer(simulator: str, parameters: Kind, tmp_path: Path) -> None:
+    scheduled = Scheduled(parameters, SEED)
+    design, frames = scheduled.design, scheduled.frames(3)
+    kept = sum(len(row) for frame in frames for row in frame["rows"])
+    size = design.out_height * design.out_width * parameters.output.channels * len(frames)
+    assert parameters.last or 0.05 * size < kept < 0.95 * size  # the winner rule is at work
+    run(
+        "layer_top",
+        {},
+        "bench_layer",
+        tmp_path,
+        simulator,
+        files=scheduled.files(),
+        data={
+            "frames": frames,
+            "markers": [1 << (lane.token.width - 1) for lane in design.lanes],
+            "stride": max(lane.token.width for lane in design.lanes),
+            "winner_marker": 1 << (design.winner_width - 1),
+            "pes": design.pes,
+            # more tokens than all queues hold, and longer than it takes to fill them
+            "plenty": 4 * 16 * design.pes,
+            "patience": 1500,
+        },
+    )

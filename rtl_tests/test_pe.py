@@ -1,0 +1,115 @@
+"""jp_pe: sums, winners, hazards, the ring, drains under MACs, full queues, rate, reset."""
+
+import random
+from pathlib import Path
+
+from rtl_tests.common import SEED, memory_text, on_simulators, run
+
+
+def sizes(
+    lanes: int,
+    slots: int,
+    out_width: int,
+    ring_bits: int,
+    columns: int,
+    longest: int,
+    **others: int,
+) -> dict[str, int]:
+    return {
+        "Lanes": lanes,
+        "Slots": slots,
+        "OutWidth": out_width,
+        "RingBits": ring_bits,
+        "Columns": columns,
+        "longest": longest,
+        "FifoDepth": 16,
+        "WinnerDepth": 16,
+        "WeightBits": 8,
+        "ValueBits": 8,
+        "ValueSigned": 0,
+        "TwoSided": 0,
+        "AccBits": 24,
+        **others,
+    }
+
+
+SETS = {
+    "lanes2": sizes(2, 3, 4, 6, 14, 9, ValueSigned=1, TwoSided=1),
+    "tight": sizes(1, 2, 2, 3, 5, 4, WinnerDepth=8, TwoSided=1),
+    "least": sizes(1, 1, 1, 1, 2, 1, FifoDepth=2, WinnerDepth=8),
+    "linear": sizes(1, 16, 1, 5, 40, 16, WinnerDepth=32),
+    "row-of-one-slot": sizes(1, 1, 28, 7, 9, 12, FifoDepth=4),
+    "narrow": sizes(
+        1, 4, 3, 5, 7, 5, WeightBits=2, ValueBits=3, AccBits=8, ValueSigned=1, TwoSided=1
+    ),
+    "lanes4": sizes(4, 2, 3, 5, 20, 6, ValueSigned=1),
+    "not-a-power": sizes(1, 3, 3, 5, 6, 7, WinnerDepth=8, FifoDepth=8),
+}
+
+
+@on_simulators(SETS, verilator=2)
+def test_pe(simulator: str, parameters: dict[str, int], tmp_path: Path) -> None:
+    rng = random.Random(SEED)
+    p = dict(parameters)
+    longest = p.pop("longest")
+    row, ring = p["OutWidth"] * p["Slots"], 1 << p["RingBits"]
+    space = (ring // row - 1) * row
+    most_weight = (1 << (p["WeightBits"] - 1)) - 1
+    columns = [[[most_weight, 0]]]
+    for i in range(1, p["Columns"]):
+        length = min(longest, space) if i == 1 else rng.randint(1, min(longest, space))
+        offsets = sorted(rng.sample(range(space), length))
+        columns.append([[rng.choice([-1, 1]) * rng.randint(1, most_weight), o] for o in offsets])
+    starts = [sum(map(len, columns[:i])) for i in range(len(columns))]
+    entries = [entry for column in columns for entry in column]
+    entries += [[0, 0]] * (2 - len(entries))
+    limit = 1 << (p["AccBits"] - 1)
+    near = min(limit - 1, most_weight << p["ValueBits"])
+    thresholds = [[-limit, -limit]]  # slot 0 always wins
+    thresholds += [
+        [rng.randint(-near // 4, near), rng.randint(-near, near // 8)] for _ in range(p["Slots"])
+    ]
+    thresholds = [*thresholds[: p["Slots"]], [0, 0]]
+    if p["Slots"] > 2:
+        thresholds[1] = [limit - 1, -limit]  # and slot 1 never
+    p |= {
+        "Prefix": "mem/pe",
+        "ColumnBits": max(1, (p["Columns"] - 1).bit_length()),
+        "StartBits": max(1, (len(entries) - 1).bit_length()),
+        "MoreBits": max(1, (max(map(len, columns)) - 1).bit_length()),
+        "OffsetBits": max(1, max(offset for _, offset in entries).bit_length()),
+        "Entries": len(entries),
+        "FirstChannel": 5 * p["Slots"],
+        "ChannelBits": (6 * p["Slots"] - 1).bit_length(),
+        "OutXBits": max(1, (p["OutWidth"] - 1).bit_length()),
+    }
+    weight_mask, acc_mask = (1 << p["WeightBits"]) - 1, (1 << p["AccBits"]) - 1
+    run(
+        "jp_pe",
+        p,
+        "bench_pe",
+        tmp_path,
+        simulator,
+        files={
+            "mem/pe_pointers.mem": memory_text(
+                [(len(c) - 1) << p["StartBits"] | s for c, s in zip(columns, starts, strict=True)],
+                p["StartBits"] + p["MoreBits"],
+            ),
+            "mem/pe_weights.mem": memory_text(
+                [offset << p["WeightBits"] | weight & weight_mask for weight, offset in entries],
+                p["WeightBits"] + p["OffsetBits"],
+            ),
+            "mem/pe_thresholds.mem": memory_text(
+                [
+                    (to & acc_mask) << p["AccBits"] | start & acc_mask
+                    for start, to in thresholds[: max(2, p["Slots"])]
+                ],
+                2 * p["AccBits"],
+            ),
+        },
+        data={
+            "columns": columns,
+            "thresholds": thresholds,
+            "most_value": (1 << (p["ValueBits"] - p["ValueSigned"])) - 1,
+        },
+    )

@@ -1,0 +1,20 @@
+"""Shared fixtures: the demo build of the zoo's mlp3."""
+
+from pathlib import Path
+
+import pytest
+
+from jp_hw import boards, zoo
+from jp_hw.build import Build, emit, open_build
+from jp_hw.evaluate import network_of
+from jp_hw.schedule import schedule
+
+
+@pytest.fixture(scope="session")
+def demo_build(tmp_path_factory: pytest.TempPathFactory) -> Build:
+    """The zoo's mlp3 for the PYNQ-Z2, written and read back."""
+    artifact = zoo.load("mlp3")
+    samples = artifact.samples()
+    design = schedule(network_of(artifact), boards.load("pynq-z2"))
+    folder: Path = tmp_path_factory.mktemp("demo") / "build"
+    return open_build(emit(design, samples.images, samples.labels).write(folder))

@@ -1,0 +1,165 @@
+"""The cycle simulation: exact counts, hand-checked small cases, and pinned results."""
+
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from networks import Convolution, chain, every_kind, mlp, vector_layer
+
+from jp_hw import boards, golden
+from jp_hw.ir import INPUT, Input, Int, Network, Shape
+from jp_hw.macs import count
+from jp_hw.schedule import Design, place, schedule
+from jp_hw.schedule.cycles import CycleReport, run_traffic, simulate_cycles
+from jp_hw.schedule.traffic import MARKER_COLUMN, NO_COLUMN, traffic
+
+KINDS = every_kind()
+BOARD = boards.load("pynq-z2")
+
+# Cycles from an input beat to the logits of a network of one layer, PE and class, work excepted:
+# the way through tokenizer, dispatcher, PE, two merges and output, and one logit.
+LATENCY = 27
+
+
+def round_robin(channels: int, pes: int) -> Int:
+    slots = -(-channels // pes)
+    table = np.full(slots * pes, -1)
+    table[:channels] = np.arange(channels)
+    return table.reshape(slots, pes).T
+
+
+def placed(network: Network, first: int = 9) -> Design:
+    """Layers on 9, 6, 3... PEs at most, channels in turn: whatever the scheduler would do."""
+    sizes = [layer.output.channels for layer in network.layers]
+    tables = [round_robin(size, min(size, first - 3 * i)) for i, size in enumerate(sizes)]
+    return place(network, BOARD, 100.0, tables)
+
+
+def dense_layer(table: Int, pes: int) -> Design:
+    """One fully connected layer, the output channels dealt to the PEs in blocks."""
+    layer = vector_layer("fc", INPUT, table, None)
+    images = np.ones((1, 1, 1, table.shape[1]), np.int64)
+    network = Network("one", Input(Shape(1, 1, table.shape[1])), (layer,), images)
+    return place(network, BOARD, 100.0, [np.arange(len(table)).reshape(pes, -1)])
+
+
+def ones(frames: int, inputs: int) -> Int:
+    return np.ones((frames, 1, 1, inputs), np.int64)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_macs_are_exactly_the_kept_ones(kind: str) -> None:
+    network = KINDS[kind]
+    for design in (placed(network), schedule(network, BOARD)):
+        report = simulate_cycles(design, network.samples)
+        assert report.macs.tolist() == [layer.macs for layer in count(network, network.samples)]
+        for layer, busy, macs in zip(design.layers, report.busy, report.macs, strict=True):
+            assert busy * layer.pes >= macs > 0
+        assert (np.diff(report.end_cycles) > 0).all()
+
+
+@pytest.mark.parametrize("tokens", [1, 2, 8, 9, 16, 40])
+def test_one_frame_on_one_pe(tokens: int) -> None:
+    report = simulate_cycles(dense_layer(np.ones((1, tokens)), 1), ones(1, tokens))
+    assert report.end_cycles.tolist() == [LATENCY + tokens]
+    assert report.macs.tolist() == [tokens]
+    assert report.cycles_per_image == LATENCY + tokens
+
+
+def test_tokens_that_are_zero_cost_nothing() -> None:
+    images = ones(1, 40)
+    images[..., 3:] = 0
+    report = simulate_cycles(dense_layer(np.ones((1, 40)), 1), images)
+    # three tokens in the first beat; the row's marker comes with the fifth beat, four cycles later
+    assert report.end_cycles.tolist() == [LATENCY + 4]
+    assert report.macs.tolist() == [3]
+
+
+@pytest.mark.parametrize(("inputs", "pes"), [(16, 4), (40, 4), (64, 8)])
+def test_a_dispatcher_sends_one_column_a_cycle(inputs: int, pes: int) -> None:
+    """PEs in turn, one weight each: a frame takes a cycle per token and one for the marker."""
+    table = np.zeros((pes, inputs), np.int64)
+    table[np.arange(inputs) % pes, np.arange(inputs)] = 1
+    report = simulate_cycles(dense_layer(table, pes), ones(8, inputs))
+    assert np.diff(report.end_cycles).tolist() == [inputs + 1] * 7
+    assert report.cycles_per_image == inputs + 1
+    assert report.macs.tolist() == [8 * inputs]
+
+
+@pytest.mark.parametrize(
+    ("inputs", "outputs", "pes"), [(8, 1, 1), (40, 2, 1), (16, 5, 1), (9, 4, 2)]
+)
+def test_a_busy_pe_does_one_mac_a_cycle(inputs: int, outputs: int, pes: int) -> None:
+    """A full PE takes its MACs, a slot to drain each output, and two cycles for the marker."""
+    slots = outputs // pes
+    report = simulate_cycles(dense_layer(np.ones((outputs, inputs)), pes), ones(8, inputs))
+    # the last frame has none behind it to wait for
+    assert np.diff(report.end_cycles)[:-1].tolist() == [inputs * slots + slots + 2] * 6
+
+
+def test_the_slowest_layer_sets_the_pace() -> None:
+    network = mlp(31, (32, 24, 16, 8), density=0.9, activity=0.9)
+    images = np.tile(network.samples[:1], (12, 1, 1, 1))
+    wide, narrow = (
+        simulate_cycles(place(network, BOARD, 100.0, tables), images)
+        for tables in (
+            [round_robin(24, 24), round_robin(16, 1), round_robin(8, 8)],
+            [round_robin(24, 1), round_robin(16, 1), round_robin(8, 1)],
+        )
+    )
+    kept = [layer.macs / 12 for layer in count(network, images)]
+    assert kept[0] > kept[1] > kept[2]
+    # as for one busy PE: MACs, drained words, two cycles for the marker
+    assert np.diff(wide.end_cycles)[1:-1].tolist() == [kept[1] + 16 + 2] * 9
+    assert np.diff(narrow.end_cycles)[1:-2].tolist() == [kept[0] + 24 + 2] * 8
+
+
+def test_deeper_queues_never_cost_much() -> None:
+    network = chain(32, Shape(8, 8, 3), (Convolution(8, padding=(1, 1)), Convolution(8)))
+    flow = traffic(placed(network), network.samples)
+    cycles = [_run(flow, depth, depth + 8, network).end_cycles[-1] for depth in (2, 4, 8, 16, 64)]
+    assert cycles[-1] < cycles[0]
+    assert all(b <= 1.05 * a for a, b in pairwise(cycles))
+
+
+PINNED: dict[tuple[str, tuple[int, int]], tuple[list[int], list[int]]] = {
+    ("mlp", (16, 32)): ([97, 105, 111, 119], [36, 32, 25]),
+    ("mlp", (3, 9)): ([97, 105, 111, 119], [36, 32, 27]),
+    ("leaky", (16, 32)): ([105, 117, 130, 141], [40, 52, 47]),
+    ("leaky", (3, 9)): ([105, 117, 130, 141], [52, 52, 47]),
+    ("stride and padding", (16, 32)): ([706, 1248, 1667, 2160], [1966, 1811, 587]),
+    ("stride and padding", (3, 9)): ([698, 1195, 1678, 2181], [2016, 1830, 601]),
+    ("groups", (16, 32)): ([427, 694, 890, 1102], [953, 847, 373]),
+    ("groups", (3, 9)): ([430, 698, 952, 1175], [1056, 901, 386]),
+}
+"""Ends of frames and busy cycles, by network and queue depths, of the kernel that was checked against
+the RTL: a faster or shorter kernel must give the same."""
+
+
+@pytest.mark.parametrize(("kind", "depths"), PINNED)
+def test_results_stay_what_they_were(kind: str, depths: tuple[int, int]) -> None:
+    network = KINDS[kind]
+    report = _run(traffic(placed(network), network.samples), *depths, network)
+    assert (report.end_cycles.tolist(), report.busy.tolist()) == PINNED[kind, depths]
+
+
+def test_traffic_is_what_the_golden_model_computes() -> None:
+    network = KINDS["stride and padding"]
+    design = placed(network)
+    flow = traffic(design, network.samples)
+    tensors = golden.tensors(network, network.samples)
+    counts = count(network, network.samples)
+    events = [beat[1 : 1 + beat[0]] for beat in flow.beats.reshape(-1, flow.beats.shape[2])]
+    sent = np.concatenate(events)
+    assert (sent != MARKER_COLUMN).sum() == counts[0].tokens
+    assert (sent == MARKER_COLUMN).sum() == 4 * network.input.shape.height
+    for part, layer in zip(flow.layers[:-1], network.layers, strict=False):
+        assert (part.winners != NO_COLUMN).sum() == np.count_nonzero(tensors[layer.name])
+    assert (flow.layers[-1].winners == 0).sum() == 4 * network.classes
+    for part, layer in zip(flow.layers, network.layers, strict=True):
+        assert part.completed.sum() == layer.output.height
+
+
+def _run(flow: object, fifo: int, winners: int, network: Network) -> CycleReport:
+    layers = len(network.layers)
+    return run_traffic(flow, [fifo] * layers, [winners] * layers, network.classes)  # type: ignore[arg-type]

@@ -1,0 +1,438 @@
+"""The memory images alone hold the network: an independent decoder reads them bit by bit.
+
+`Decoder` does what the hardware does with every word of every image, in plain Python: it scatters
+tokens, drains rows and requantizes, with the tokens of a row in any order, and with drains as early
+or as late as the hardware can be.
+"""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from functools import cache
+
+import numpy as np
+import pytest
+from networks import Convolution, accumulators, chain, every_kind, mlp, vector_layer, with_layers
+
+from jp_hw import boards, golden
+from jp_hw.boards import Board
+from jp_hw.errors import JpHwError
+from jp_hw.ir import INPUT, Int, Network, Requantize, Shape, Source
+from jp_hw.schedule import Design, LayerDesign, Memory, place, schedule
+from jp_hw.schedule.allocate import loads
+from jp_hw.schedule.assign import assign, channel_work
+
+KINDS = every_kind()
+BOARD = boards.load("pynq-z2")
+
+
+@cache
+def design_of(kind: str) -> Design:
+    """Every layer on several PEs, and slots that stay unused."""
+    network = KINDS[kind]
+    tensors = golden.tensors(network, network.samples)
+    works = [channel_work(layer, tensors) for layer in network.layers]
+    pes = [min(work.shape[1], 2 + i) for i, work in enumerate(works)]
+    return place(network, BOARD, 100.0, [assign(w, p) for w, p in zip(works, pes, strict=True)])
+
+
+def words(memory: Memory) -> list[dict[str, int]]:
+    """Fields of every word, cut out of its bits."""
+    result = []
+    for word in memory.words:
+        assert 0 <= word < 1 << memory.width
+        found = {}
+        for field in memory.fields:
+            bits = word & ((1 << field.bits) - 1)
+            word >>= field.bits
+            found[field.name] = bits - (1 << field.bits) * (field.signed and bits >> field.bits - 1)
+        result.append(found)
+    return result
+
+
+Row = list[tuple[int, int, int]]
+"""Tokens of one row: (physical channel, x, value)."""
+
+
+class Decoder:
+    """One layer, from its memory images and sizes."""
+
+    def __init__(self, layer: LayerDesign) -> None:
+        self.layer = layer
+        (lane,) = layer.lanes
+        self.first = lane.first_column
+        self.height = lane.height
+        self.rows, self.columns = words(lane.rows), words(lane.columns)
+        self.masks = [list(word.values()) for word in words(lane.masks)]
+        self.pointers = [words(memory) for memory in layer.pointers]
+        self.weights = [words(memory) for memory in layer.weights]
+        self.thresholds = [words(memory) for memory in layer.thresholds]
+        self.post = words(layer.post)
+
+    def run(self, frames: list[list[Row]], *, late: bool) -> Iterator[list[list[list[int]]]]:
+        """Drained accumulators of every frame: [output row][PE][word], drained early or late."""
+        layer, ring = self.layer, 1 << self.layer.ring_bits
+        memory = [[0] * ring for _ in range(layer.pes)]
+        drained: list[list[list[int]]] = []
+        start, pending = 0, 0
+
+        def drain() -> None:
+            at = len(drained) * layer.row_words
+            row = []
+            for own in memory:
+                row.append([own[(at + i) % ring] for i in range(layer.row_words)])
+                for i in range(layer.row_words):
+                    own[(at + i) % ring] = 0
+            drained.append(row)
+
+        for frame in frames:
+            assert len(frame) == self.height
+            for y, tokens in enumerate(frame):
+                for token in tokens:
+                    self._scatter(memory, y, token, start)
+                for _ in range(self.rows[y]["completed"]):
+                    if pending:
+                        drain()
+                    pending = 1
+                    if not late:
+                        drain()
+                        pending = 0
+            start = (start + layer.frame_step) % ring
+        if pending:
+            drain()
+        height = layer.out_height
+        assert len(drained) == len(frames) * height
+        for n in range(len(frames)):
+            yield drained[n * height : (n + 1) * height]
+
+    def _scatter(
+        self, memory: list[list[int]], y: int, token: tuple[int, int, int], start: int
+    ) -> None:
+        channel, x, value = token
+        row, column = self.rows[y], self.columns[x]
+        number = row["term"] + column["term"] + channel
+        base = row["base"] + column["base"] + start
+        half = 1 << (self.layer.accumulator_bits - 1)
+        for p, wanted in enumerate(self.masks[number]):
+            if wanted:
+                pointer = self.pointers[p][self.first + number]
+                for entry in range(pointer["start"], pointer["start"] + pointer["more"] + 1):
+                    word = self.weights[p][entry]
+                    at = (base + word["offset"]) % len(memory[p])
+                    memory[p][at] += word["weight"] * value
+                    assert -half <= memory[p][at] < half
+
+    def accumulators(self, frame: list[list[list[int]]]) -> Int:
+        """One frame's drained words as int64 (height, width, channels)."""
+        layer = self.layer
+        shape = (layer.out_height, layer.out_width, int(layer.channel_of.max()) + 1)
+        result = np.zeros(shape, np.int64)
+        for y, p, x, slot in np.ndindex(layer.out_height, layer.pes, layer.out_width, layer.slots):
+            value, channel = frame[y][p][x * layer.slots + slot], layer.channel_of[p, slot]
+            if channel < 0:
+                assert value == 0
+            else:
+                result[y, x, channel] = value
+        return result
+
+    def tokens(self, frame: list[list[list[int]]]) -> list[Row]:
+        """The winners of one frame, requantized."""
+        layer, rule = self.layer, self.layer.requantize
+        assert rule is not None
+        rows: list[Row] = []
+        for row in frame:
+            rows.append([])
+            for p, i in np.ndindex(layer.pes, layer.row_words):
+                x, slot = divmod(i, layer.slots)
+                value, limits = row[p][i], self.thresholds[p][slot]
+                if value >= limits["keep_from"] or (rule.signed and value <= limits["keep_to"]):
+                    channel = p * layer.slots + slot
+                    post = self.post[channel]
+                    total = value + post["bias"]
+                    product = total * post["negative" if total < 0 else "multiplier"]
+                    result = (product + (1 << (rule.shift - 1))) >> rule.shift
+                    rows[-1].append((channel, x, min(max(result, rule.low), rule.high)))
+        return rows
+
+    def logits(self, frame: list[list[list[int]]]) -> list[int]:
+        """Logits by class, of the last layer."""
+        layer = self.layer
+        found: dict[int, int] = {}
+        for p, slot in np.ndindex(layer.pes, layer.slots):
+            value, limits = frame[0][p][slot], self.thresholds[p][slot]
+            if value >= limits["keep_from"]:
+                post = self.post[p * layer.slots + slot]
+                assert post["class"] not in found
+                found[post["class"]] = value + post["bias"]
+        return [found[i] for i in range(len(found))]
+
+
+def tokenize(design: Design, images: Int) -> list[list[Row]]:
+    """What the tokenizer makes of images, from its memories: rows of (channel, x, value)."""
+    spec = design.network.input
+    keep, place_of = words(design.input_keep), words(design.input_map)
+    frames = []
+    for image in images:
+        rows: list[Row] = [[] for _ in range(spec.shape.height)]
+        for i, value in enumerate(image.reshape(-1).tolist()):
+            where = place_of[i % (spec.shape.width * spec.shape.channels)]
+            if keep[i // 8][f"byte{i % 8}"] and value and abs(value) >= spec.theta:
+                y = i // (spec.shape.width * spec.shape.channels)
+                rows[y].append((where["channel"], where["x"], value))
+        frames.append(rows)
+    return frames
+
+
+def shuffled(frames: list[list[Row]], seed: int) -> list[list[Row]]:
+    rng = np.random.default_rng(seed)
+    return [[[row[i] for i in rng.permutation(len(row))] for row in frame] for frame in frames]
+
+
+@pytest.mark.parametrize("late", [False, True])
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_images_alone_reproduce_the_golden_model(kind: str, late: bool) -> None:
+    """Every accumulator, every winner and every logit, over consecutive frames."""
+    design = design_of(kind)
+    network = design.network
+    tensors = golden.tensors(network, network.samples)
+    frames = shuffled(tokenize(design, network.samples), 1)
+    for layer, ir in zip(design.layers, network.layers, strict=True):
+        decoder = Decoder(layer)
+        results = list(decoder.run(frames, late=late))
+        exact = accumulators(ir.sources[0], tensors[ir.sources[0].tensor], ir.output)
+        found = np.array([decoder.accumulators(result) for result in results])
+        assert np.array_equal(found, exact)
+        if layer.requantize is None:
+            logits = np.array([decoder.logits(result) for result in results])
+            assert np.array_equal(logits, golden.run(network, network.samples))
+            return
+        frames = [decoder.tokens(result) for result in results]
+        channel_of = layer.channel_of.reshape(-1)
+        for n, frame in enumerate(frames):
+            sent = np.zeros(tensors[layer.name].shape[1:], np.int64)
+            for y, row in enumerate(frame):
+                for channel, x, value in row:
+                    assert value != 0
+                    sent[y, x, channel_of[channel]] = value
+            assert np.array_equal(sent, tensors[layer.name][n])
+        frames = shuffled(frames, 2)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_impulses_reconstruct_the_dense_weights_and_the_masks(kind: str) -> None:
+    """The whole linear operator of every layer; and a PE gets a token only if it has work."""
+    design = design_of(kind)
+    network = design.network
+    for i, (layer, ir) in enumerate(zip(design.layers, network.layers, strict=True)):
+        shape = network.tensor_shape(ir.sources[0].tensor)
+        physical = list(range(shape.channels))
+        if i:
+            slots = design.layers[i - 1].channel_of.reshape(-1).tolist()
+            physical = [slots.index(channel) for channel in range(shape.channels)]
+        impulses = np.eye(shape.size, dtype=np.int64).reshape(-1, *_sizes(shape))
+        exact = accumulators(ir.sources[0], impulses, ir.output)
+        frames, places = [], list(np.ndindex(*_sizes(shape)))
+        for y, x, channel in places:
+            frames.append(
+                [[(physical[channel], x, 1)] if y == row else [] for row in range(shape.height)]
+            )
+        decoder = Decoder(layer)
+        found = [decoder.accumulators(result) for result in decoder.run(frames, late=True)]
+        assert np.array_equal(np.array(found), exact)
+        pe_of = {int(k): p for (p, _), k in np.ndenumerate(layer.channel_of) if k >= 0}
+        for response, (y, x, channel) in zip(exact, places, strict=True):
+            number = decoder.rows[y]["term"] + decoder.columns[x]["term"] + physical[channel]
+            busy = {pe_of[int(k)] for k in np.unique(np.nonzero(response)[2])}
+            assert {p for p, bit in enumerate(decoder.masks[number]) if bit} == busy
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_columns_fill_the_weight_memories_without_gap_or_overlap(kind: str) -> None:
+    for layer in design_of(kind).layers:
+        decoder = Decoder(layer)
+        for p in range(layer.pes):
+            spans = sorted(
+                (decoder.pointers[p][number]["start"], decoder.pointers[p][number]["more"] + 1)
+                for number, mask in enumerate(decoder.masks)
+                if mask[p]
+            )
+            end = 0
+            for start, count in spans:
+                assert start == end
+                end += count
+            assert all(word["weight"] for word in decoder.weights[p][:end])
+            assert not any(word["weight"] for word in decoder.weights[p][end:])
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_channel_has_one_place(kind: str) -> None:
+    for layer, ir in zip(design_of(kind).layers, KINDS[kind].layers, strict=True):
+        placed = layer.channel_of[layer.channel_of >= 0]
+        assert sorted(placed.tolist()) == list(range(ir.output.channels))
+        assert layer.slots == -(-ir.output.channels // layer.pes)
+
+
+def test_a_smaller_ring_would_not_do() -> None:
+    """The decoder sees rows that share an address: with the ring halved some kinds go wrong."""
+    wrong = 0
+    for kind in KINDS:
+        design = design_of(kind)
+        layer, ir = design.layers[0], design.network.layers[0]
+        half = replace(layer, ring_bits=layer.ring_bits - 1)
+        if half.row_words > 1 << half.ring_bits:
+            continue
+        decoder = Decoder(half)
+        frames = tokenize(design, design.network.samples)
+        values = golden.tensors(design.network, design.network.samples)[INPUT]
+        exact = accumulators(ir.sources[0], values, ir.output)
+        try:
+            found = [decoder.accumulators(result) for result in decoder.run(frames, late=True)]
+        except AssertionError:  # an unused slot was hit
+            wrong += 1
+        else:
+            wrong += not np.array_equal(np.array(found), exact)
+    assert wrong >= 4
+
+
+def test_the_tokenizer_drops_bytes_that_no_weight_reads() -> None:
+    design = schedule(mlp(3, (20, 6, 4), density=0.05), BOARD)
+    read = (design.network.layers[0].sources[0].weights != 0).any((0, 2, 3))
+    assert 0 < read.sum() < 20
+    keep = [bit for word in words(design.input_keep) for bit in word.values()]
+    assert keep[:20] == read.astype(int).tolist()
+    assert not any(keep[20:])
+
+
+def test_words_that_do_not_fit_are_caught() -> None:
+    memory = design_of("mlp").layers[0].post
+    wide = replace(memory, values=(memory.values[0] + (1 << 40), *memory.values[1:]))
+    with pytest.raises(AssertionError, match=r"layer0_post\.bias leaves"):
+        _ = wide.words
+    short = replace(memory, values=(memory.values[0], memory.values[1][:1], memory.values[2]))
+    with pytest.raises(AssertionError, match=r"layer0_post\.multiplier: 1 words"):
+        _ = short.words
+
+
+# --- how many PEs ------------------------------------------------------------------------------
+
+
+def estimated_cycles(design: Design) -> float:
+    """Of the slowest layer."""
+    network = design.network
+    every = loads(network, golden.tensors(network, network.samples))
+    return max(load.cycles(d.channel_of) for load, d in zip(every, design.layers, strict=True))
+
+
+LARGE = {
+    "mlp": mlp(21, (128, 60, 40, 10)),
+    "conv": chain(22, Shape(8, 8, 3), (Convolution(12, padding=(1, 1)), Convolution(16))),
+}
+
+
+@pytest.mark.parametrize("kind", LARGE)
+def test_more_pes_never_cost_much_and_the_cap_is_kept(kind: str) -> None:
+    best = float("inf")
+    reached = []
+    for cap in (3, 4, 5, 6, 8, 10, 12, 16, 24, 40):
+        design = schedule(LARGE[kind], BOARD, pes=cap)
+        assert design.pes <= cap
+        cycles = estimated_cycles(design)
+        assert cycles <= 1.1 * best
+        best = min(best, cycles)
+        reached.append(cycles)
+    assert reached[-1] < reached[0] / 2
+
+
+@pytest.mark.parametrize("cap", [2, 1, 0, -3])
+def test_too_few_pes_are_refused(cap: int) -> None:
+    with pytest.raises(
+        JpHwError, match=rf"{cap} PEs are too few: 3 layers need one each \(--pes\)"
+    ):
+        schedule(LARGE["mlp"], BOARD, pes=cap)
+
+
+@pytest.mark.parametrize("clock", [0.5, 1001.0, 0.0, -1.0, float("nan"), float("inf")])
+def test_impossible_clocks_are_refused(clock: float) -> None:
+    with pytest.raises(JpHwError, match=r"MHz is outside 1\.\.1000"):
+        schedule(LARGE["mlp"], BOARD, clock_mhz=clock)
+
+
+def test_scheduling_is_deterministic() -> None:
+    first, second = (schedule(LARGE["conv"], BOARD) for _ in range(2))
+    assert first.clock_mhz == second.clock_mhz == BOARD.clock_mhz
+    for a, b in zip(first.layers, second.layers, strict=True):
+        assert np.array_equal(a.channel_of, b.channel_of)
+        assert [m.words for m in a.memories] == [m.words for m in b.memories]
+
+
+def small_board(**budget: int) -> Board:
+    return BOARD.model_copy(update={"budget": BOARD.budget.model_copy(update=budget)})
+
+
+@pytest.mark.parametrize(
+    ("budget", "name"),
+    [({"lut": 100}, "LUT"), ({"ff": 100}, "FF"), ({"dsp": 2}, "DSP")],
+)
+def test_what_does_not_fit_is_named(budget: dict[str, int], name: str) -> None:
+    message = rf"does not fit pynq-z2 even with one PE per layer: it would take \d+ {name} of \d+;"
+    with pytest.raises(JpHwError, match=message):
+        schedule(LARGE["mlp"], small_board(**budget))
+
+
+def test_block_ram_that_does_not_fit_is_named() -> None:
+    with pytest.raises(JpHwError, match=r"it would take \d+ BRAM18 of 1; prune it further"):
+        schedule(mlp(23, (400, 100, 40, 10), density=0.9), small_board(bram18=1))
+
+
+def test_the_budget_is_kept() -> None:
+    free = schedule(LARGE["conv"], BOARD)
+    tight = schedule(LARGE["conv"], small_board(dsp=9))
+    assert tight.pes + 2 * 2 <= 9
+    assert 3 <= tight.pes < free.pes
+
+
+def test_work_is_spread_evenly_and_equal_work_by_slots() -> None:
+    assert assign(np.array([[8, 7, 6, 5, 4, 2]]), 2).tolist() == [[0, 3, 4], [1, 2, 5]]
+    assert assign(np.zeros((3, 5), np.int64), 2).tolist() == [[0, 2, 4], [1, 3, -1]]
+    rng = np.random.default_rng(0)
+    work = rng.integers(0, 100, (8, 37))
+    placed = assign(work, 6)
+    assert sorted(placed[placed >= 0].tolist()) == list(range(37))
+    assert placed.shape == (6, 7)
+    padded = np.append(work.sum(0), 0)
+    load = padded[placed].sum(1)
+    assert load.max() < 1.2 * load.mean()
+
+
+# --- what cannot be generated ------------------------------------------------------------------
+
+
+def test_two_sources_are_refused() -> None:
+    network = mlp(0, (4, 3, 2))
+    extra = Source(INPUT, np.ones((2, 4, 1, 1), np.int64))
+    both = replace(network.layers[1], sources=(*network.layers[1].sources, extra))
+    message = "layer layer1 reads layer0, input; only chains .* have to read layer0 alone"
+    with pytest.raises(JpHwError, match=message):
+        schedule(with_layers(network, network.layers[0], both), BOARD)
+    with pytest.raises(JpHwError, match="only chains"):
+        place(with_layers(network, network.layers[0], both), BOARD, 100.0, [])
+
+
+def test_a_skipped_layer_is_refused() -> None:
+    ones = np.ones(2, np.int64)
+    rule = Requantize(ones, ones, 1, 0, 255)
+    first = vector_layer("a", INPUT, np.eye(2), rule)
+    network = mlp(0, (2, 3, 2))
+    skipping = with_layers(network, first, vector_layer("b", INPUT, np.eye(2), None))
+    with pytest.raises(JpHwError, match="layer b reads input; only chains"):
+        schedule(skipping, BOARD)
+
+
+def test_sums_beyond_the_logits_are_refused() -> None:
+    network: Network = mlp(0, (4, 3, 2))
+    huge = replace(network.layers[1], bias=np.array([0, 1 << 31]))
+    with pytest.raises(JpHwError, match="layer layer1: sums need 33 bits, logits have 32"):
+        schedule(with_layers(network, network.layers[0], huge), BOARD)
+
+
+def _sizes(shape: Shape) -> tuple[int, int, int]:
+    return shape.height, shape.width, shape.channels
