@@ -5,6 +5,8 @@ Every function advances one kind of unit by one cycle from the registers of the 
 are visited from the output to the input. A word is a column number, MARKER, or NONE.
 """
 
+# mypy: disable-error-code="no-untyped-def"
+
 import numba
 import numpy as np
 

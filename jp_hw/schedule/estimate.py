@@ -1,7 +1,6 @@
 """Resources of a layer before synthesis: a linear model of what yosys makes of the RTL for xc7.
 
-The coefficients are fitted to synthesis of generated designs (`benchmarks/resources.py` prints how
-well they hold).
+The coefficients were fitted to layers of 1 to 24 PEs; `jp-hw synth` counts the real thing.
 """
 
 from collections.abc import Iterable
@@ -11,8 +10,8 @@ from jp_hw.boards import Budget
 from jp_hw.schedule.design import LayerDesign, Memory
 
 BRAM_BITS = 18 * 1024
-ROM_TO_BRAM_BITS = 8 * 1024
-"""Read-only memories beyond this go to block RAM, smaller ones to LUTs."""
+BLOCK_ROM_BITS = 2048
+"""Read-only memories of so many bits go to block RAM (`jp_rom`), smaller ones to LUTs."""
 
 
 @dataclass(frozen=True)
@@ -43,46 +42,62 @@ class Resources:
         return [f"{need} {name} of {have}" for name, need, have in pairs if need > have]
 
 
-IO = Resources(lut=1500, ff=1900, dsp=0, bram18=0)
+IO = Resources(lut=950, ff=750, dsp=0, bram18=0)
 """Tokenizer, logits and registers."""
 
 
 def rom(memory: Memory) -> Resources:
-    """One read-only memory: block RAM (512 x 36 up to 16384 x 1 each) or LUTs of 64 bits."""
+    """One read-only memory with a registered output."""
     bits = memory.width * memory.depth
-    if bits <= ROM_TO_BRAM_BITS:
-        return Resources(-(-bits // 64) // 2, memory.width, 0, 0)
-    per_block = next(
-        width for depth, width in ((512, 36), (1024, 18), (2048, 9), (4096, 4), (8192, 2), (16384, 1))
-        if memory.depth <= depth or depth == 16384
-    )  # fmt: skip
-    deep = -(-memory.depth // 16384)
-    return Resources(0, 0, 0, deep * -(-memory.width // per_block))
+    if bits < BLOCK_ROM_BITS:
+        return Resources(max(memory.width, bits // 38), memory.width, 0, 0)
+    shapes = ((512, 36), (1024, 18), (2048, 9), (4096, 4), (8192, 2), (16384, 1))
+    blocks = min(-(-memory.depth // d) * -(-memory.width // w) for d, w in shapes)
+    return Resources(0, 0, 0, blocks)
+
+
+def lutram(depth: int, width: int) -> int:
+    """LUTs of a RAM with one write and one read port (RAM32M, RAM64M)."""
+    return 4 * (-(-width // 6) if depth <= 32 else -(-depth // 64) * -(-width // 3))
 
 
 def pe(layer: LayerDesign) -> Resources:
     """One PE of a layer, its memories included."""
-    work = 1 + layer.column_bits + layer.ring_bits + layer.lanes[0].token.value_bits
-    queues = len(layer.lanes) * (20 + work) + 20 + layer.winner_width
-    ring = -(-(1 << layer.ring_bits) // 32) * layer.accumulator_bits
-    logic = Resources(
-        60 + queues + ring + 3 * layer.accumulator_bits,
-        120 + 5 * layer.ring_bits + 5 * layer.accumulator_bits,
-        1,
-        0,
-    )
-    return logic + total(rom(m) for m in (layer.pointers[0], layer.weights[0]))
+    bits, ring, lanes = layer.accumulator_bits, layer.ring_bits, len(layer.lanes)
+    two_sided = layer.requantize is not None and layer.requantize.signed
+    work = 1 + layer.column_bits + ring + layer.lanes[0].token.value_bits
+    more = layer.pointers[0].fields[1].bits
+    lut = 100 + 4.4 * bits + 5 * ring + 2.3 * (more - 2) + 3 * (layer.output_x_bits - 1)
+    lut += 1.7 * bits * two_sided + 21 * (lanes - 1)
+    lut += lanes * lutram(layer.fifo_depth, work) + lutram(layer.winner_depth, layer.winner_width)
+    ff = 98 + 5 * bits + 10 * ring + bits * two_sided + 19 * (lanes - 1) + (more - 2)
+    ff += 3.7 * (layer.output_x_bits - 1)
+    blocks = 0
+    if ring < 8:
+        lut += lutram(1 << ring, bits)
+    else:
+        blocks, ff = max(1, (bits << ring) // BRAM_BITS), ff + bits
+    memories = total(rom(m) for m in (layer.pointers[0], layer.weights[0]))
+    return Resources(round(lut), round(ff), 1, blocks) + memories
+
+
+def merges(layer: LayerDesign) -> Resources:
+    """The merge trees: groups of up to 8 PEs, then the groups."""
+    width, groups = layer.winner_width, -(-layer.pes // 8)
+    lut = width * (1.6 * (groups + 1) + 0.65 * (layer.pes + groups))
+    return Resources(round(lut), (2 * width + 3) * (groups + 1), 0, 0)
 
 
 def layer_resources(layer: LayerDesign) -> Resources:
     """A whole layer, its requantizer included."""
-    one = pe(layer)
-    merges = layer.pes * layer.winner_width // 2
-    fixed = Resources(500 + merges, 700 + 2 * layer.winner_width * (1 + layer.pes // 8), 0, 0)
-    requantizer = Resources(150, 250, 0 if layer.requantize is None else 2, 0)
-    tables = total(rom(lane.masks) for lane in layer.lanes)
+    one, lanes = pe(layer), len(layer.lanes)
     pes = Resources(*(layer.pes * value for value in (one.lut, one.ff, one.dsp, one.bram18)))
-    return pes + fixed + requantizer + tables + rom(layer.post)
+    counters = Resources(round(6 + 1.7 * layer.pes), round(165 + 1.15 * layer.pes), 0, 0)
+    dispatchers = Resources(50 * lanes, 75 * lanes, 0, 0)
+    tables = total(rom(lane.masks) for lane in layer.lanes)
+    requantizer = Resources(45, 70, 0 if layer.requantize is None else 1, 0)
+    parts = (pes, merges(layer), counters, dispatchers, tables, requantizer, rom(layer.post))
+    return total(parts)
 
 
 def total(parts: Iterable[Resources]) -> Resources:

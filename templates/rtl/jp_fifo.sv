@@ -34,7 +34,8 @@ module jp_fifo #(
   assign push = valid_i && (Slack != 0 || ready_o);
   assign pop = valid_o && ready_i;
   assign data_o = mem[read_q];
-  assign level_d = level_q + {{AddrBits{1'b0}}, push} - {{AddrBits{1'b0}}, pop};
+  // +1, 0 or -1 in one adder
+  assign level_d = level_q + {{AddrBits{pop && !push}}, pop ^ push};
 
   always_ff @(posedge clk_i) begin
     if (push) mem[write_q] <= data_i;

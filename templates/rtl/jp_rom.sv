@@ -1,6 +1,7 @@
 // Read-only memory with a registered output, loaded from a file of hexadecimal words.
 //
-// Contract: when en_i is high, data_o holds word addr_i after the clock edge; else it stays.
+// Contract: when en_i is high, data_o holds word addr_i after the clock edge; else it stays. From 2
+// kbit on it asks for a block RAM: below, LUTs are cheaper.
 module jp_rom #(
     parameter File = "",
     parameter int Width = 8,
@@ -12,8 +13,14 @@ module jp_rom #(
     input  logic [AddrBits-1:0] addr_i,
     output logic [Width-1:0]    data_o
 );
-  logic [Width-1:0] mem [Depth];
-  initial $readmemh(File, mem);
-
-  always_ff @(posedge clk_i) if (en_i) data_o <= mem[addr_i];
+  if (Width * Depth >= 2048) begin : g_block
+    (* rom_style = "block" *)
+    logic [Width-1:0] mem [Depth];
+    initial $readmemh(File, mem);
+    always_ff @(posedge clk_i) if (en_i) data_o <= mem[addr_i];
+  end else begin : g_lut
+    logic [Width-1:0] mem [Depth];
+    initial $readmemh(File, mem);
+    always_ff @(posedge clk_i) if (en_i) data_o <= mem[addr_i];
+  end
 endmodule
