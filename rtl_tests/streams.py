@@ -15,7 +15,7 @@ from cocotb.triggers import ClockCycles, ReadOnly, RisingEdge
 from cocotb.utils import get_sim_time
 
 PERIOD_NS = 10
-IDLE = STALL = (0.0, 0.3, 0.85)
+IDLE = STALL = (0.0, 0.3, 0.7)
 """Probabilities of a pause in each cycle that stream tests cross."""
 
 

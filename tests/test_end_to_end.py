@@ -60,9 +60,7 @@ def test_rtl_equals_golden(
 
 @needs_icarus
 @pytest.mark.parametrize("stall", [0.0, 0.3])
-def test_simulators_agree_on_cycles(
-    reports: Callable[[str, float], Report], stall: float
-) -> None:
+def test_simulators_agree_on_cycles(reports: Callable[[str, float], Report], stall: float) -> None:
     ours, theirs = reports("verilator", stall).run, reports("icarus", stall).run
     assert ours.end_cycles == theirs.end_cycles
     assert ours.start_cycle == theirs.start_cycle
@@ -129,7 +127,11 @@ def flips(build: Build) -> dict[str, tuple[Memory, int, int]]:
             slot,
             field_bit(thresholds, "keep_from", first.accumulator_bits - 1),
         ),
-        "multiplier": (first.post, pe * first.slots + slot, field_bit(first.post, "multiplier", 16)),
+        "multiplier": (
+            first.post,
+            pe * first.slots + slot,
+            field_bit(first.post, "multiplier", 16),
+        ),
     }
 
 
