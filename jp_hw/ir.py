@@ -206,6 +206,8 @@ def dense_macs(layer: Layer) -> int:
 
 def verify(network: Network) -> None:
     """Check everything that later stages rely on; raise JpHwError naming the layer and the fault."""
+    if not network.name.isprintable() or "\\" in network.name:
+        raise JpHwError(f"a network cannot be called {network.name!r}: use printable characters")
     if not network.layers:
         raise JpHwError(f"network {network.name} has no layers")
     known: dict[str, Shape] = {INPUT: network.input.shape}

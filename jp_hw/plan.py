@@ -47,14 +47,26 @@ class Plan:
             for name, content in self.files.items():
                 write_inside(partial, name, content)
             write_inside(partial, MANIFEST, json.dumps(self.manifest, indent=2) + "\n")
-            if folder.exists():
-                shutil.rmtree(folder)
-            os.replace(partial, folder)
+            _swap(partial, folder)
         except OSError as error:
             raise JpHwError(f"cannot write {folder}: {error.strerror}") from error
         finally:
             shutil.rmtree(partial, ignore_errors=True)
         return folder
+
+
+def _swap(new: Path, folder: Path) -> None:
+    """Put a finished folder in its place; the old one stays whole until then."""
+    old = new.with_name(new.name + "-old")
+    if folder.exists():
+        os.replace(folder, old)
+    try:
+        os.replace(new, folder)
+    except OSError:
+        if old.exists():
+            os.replace(old, folder)
+        raise
+    shutil.rmtree(old, ignore_errors=True)
 
 
 def write_inside(folder: Path, name: str, content: str | bytes) -> Path:

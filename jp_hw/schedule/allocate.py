@@ -7,7 +7,7 @@ import numpy as np
 
 from jp_hw.boards import Board
 from jp_hw.errors import JpHwError
-from jp_hw.ir import INPUT, Int, Network, Source
+from jp_hw.ir import Int, Network
 from jp_hw.schedule.assign import assign, channel_work
 from jp_hw.schedule.build import build_layers, channels_read
 from jp_hw.schedule.design import LayerDesign
@@ -42,17 +42,16 @@ def loads(network: Network, tensors: dict[str, Int]) -> list[Load]:
     """Work of every layer on the tensors that the samples make."""
     result = []
     for layer in network.layers:
-        tokens = sum(_tokens(tensors[source.tensor], source) for source in layer.sources)
+        tokens = sum(_tokens(network, s.tensor, tensors[s.tensor]) for s in layer.sources)
         work = channel_work(layer, tensors)
         result.append(Load(work, np.asarray(tokens), layer.output.height, layer.output.width))
     return result
 
 
-def _tokens(values: Int, source: Source) -> Int:
-    """Tokens and markers per sample; the tokenizer drops input bytes that no weight reads."""
-    if source.tensor == INPUT:
-        values = values * channels_read(source)
-    return np.asarray(np.count_nonzero(values, axis=(1, 2, 3)) + values.shape[1])
+def _tokens(network: Network, tensor: str, values: Int) -> Int:
+    """Tokens and markers per sample; what no weight reads is never sent."""
+    sent = values * channels_read(network, tensor)
+    return np.asarray(np.count_nonzero(sent, axis=(1, 2, 3)) + values.shape[1])
 
 
 def allocate(

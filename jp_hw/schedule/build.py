@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from jp_hw.errors import JpHwError
-from jp_hw.ir import INPUT, Int, Layer, Network, Shape, Source
+from jp_hw.ir import INPUT, Int, Layer, Network, Shape
 from jp_hw.schedule import columns, thresholds
 from jp_hw.schedule.design import Field, LayerDesign, Memory, TokenFormat, bits_for, memory
 
@@ -71,7 +71,9 @@ def layer_design(
         ),
         pointers,
         weights,
-        columns.threshold_memories(layer, channel_of, accumulator_bits),
+        columns.threshold_memories(
+            layer, channel_of, accumulator_bits, channels_read(network, layer.name)
+        ),
         columns.post_memory(layer, mapping, sum_bits),
         layer.requantize,
         FIFO_DEPTH,
@@ -99,11 +101,9 @@ def token_format(network: Network, tensor: str, producers: dict[str, LayerDesign
 def input_memories(network: Network) -> tuple[Memory, Memory]:
     """The tokenizer's keep mask (a word per beat) and its map from a row's bytes to (x, channel)."""
     shape = network.input.shape
-    live = np.zeros((shape.height, shape.width, shape.channels), bool)
-    for layer in network.layers:
-        for source in layer.sources:
-            if source.tensor == INPUT:
-                live |= channels_read(source)
+    live = np.broadcast_to(
+        channels_read(network, INPUT), (shape.height, shape.width, shape.channels)
+    )
     padded = np.zeros(-(-shape.size // BEAT) * BEAT, np.int64)
     padded[: shape.size] = live.reshape(-1)
     beats = padded.reshape(-1, BEAT)
@@ -116,11 +116,16 @@ def input_memories(network: Network) -> tuple[Memory, Memory]:
     )
 
 
-def channels_read(source: Source) -> NDArray[np.bool_]:
-    """Which input channels any weight of a source reads, bool (channels,)."""
-    used = np.any(source.weights != 0, axis=(2, 3))
-    per_group: NDArray[np.bool_] = used.reshape(source.groups, -1, used.shape[1]).any(1)
-    return per_group.reshape(-1)
+def channels_read(network: Network, tensor: str) -> NDArray[np.bool_]:
+    """Which channels of a tensor any weight of a later layer reads, bool (channels,)."""
+    read = np.zeros(network.tensor_shape(tensor).channels, np.bool_)
+    for layer in network.layers:
+        for source in layer.sources:
+            if source.tensor == tensor:
+                used = np.any(source.weights != 0, axis=(2, 3))
+                grouped = used.reshape(source.groups, -1, used.shape[1])
+                read |= np.any(grouped, axis=1).reshape(-1)
+    return read
 
 
 def check_chain(network: Network) -> None:

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from jp_hw.ir import Int, Layer, Shape, Source
 from jp_hw.schedule import thresholds
@@ -173,8 +174,13 @@ def pe_memories(
     return tuple(pointers), tuple(weights)
 
 
-def threshold_memories(layer: Layer, channel_of: Int, bits: int) -> tuple[Memory, ...]:
-    """Winner thresholds of every PE, a word per slot; unused slots never win."""
+def threshold_memories(
+    layer: Layer, channel_of: Int, bits: int, read: NDArray[np.bool_]
+) -> tuple[Memory, ...]:
+    """Winner thresholds of every PE, a word per slot.
+
+    Unused slots never win, nor do channels that no later layer reads; read: bool (out channels,).
+    """
     rule = layer.requantize
     memories = []
     for p, channels in enumerate(channel_of):
@@ -185,7 +191,7 @@ def threshold_memories(layer: Layer, channel_of: Int, bits: int) -> tuple[Memory
                 continue
             if rule is None:
                 lower[slot] = thresholds.always(bits)
-            else:
+            elif read[k]:
                 lower[slot] = thresholds.keep_from(rule, k, int(layer.bias[k]), bits)
                 upper[slot] = thresholds.keep_to(rule, k, int(layer.bias[k]), bits)
         memories.append(

@@ -67,10 +67,10 @@ def pe(layer: LayerDesign) -> Resources:
     two_sided = layer.requantize is not None and layer.requantize.signed
     work = 1 + layer.column_bits + ring + layer.lanes[0].token.value_bits
     more = layer.pointers[0].fields[1].bits
-    lut = 100 + 4.4 * bits + 5 * ring + 2.3 * (more - 2) + 3 * (layer.output_x_bits - 1)
+    lut: float = 100 + 4.4 * bits + 5 * ring + 2.3 * (more - 2) + 3 * (layer.output_x_bits - 1)
     lut += 1.7 * bits * two_sided + 21 * (lanes - 1)
     lut += lanes * lutram(layer.fifo_depth, work) + lutram(layer.winner_depth, layer.winner_width)
-    ff = 98 + 5 * bits + 10 * ring + bits * two_sided + 19 * (lanes - 1) + (more - 2)
+    ff: float = 98 + 5 * bits + 10 * ring + bits * two_sided + 19 * (lanes - 1) + (more - 2)
     ff += 3.7 * (layer.output_x_bits - 1)
     blocks = 0
     if ring < 8:

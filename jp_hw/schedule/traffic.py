@@ -7,7 +7,7 @@ import numpy as np
 
 from jp_hw import golden
 from jp_hw.ir import INPUT, Int, Network
-from jp_hw.schedule.build import BEAT, MARKER_COLUMN, NO_COLUMN
+from jp_hw.schedule.build import BEAT, MARKER_COLUMN, NO_COLUMN, channels_read
 from jp_hw.schedule.design import Design, Lane, LayerDesign, Memory
 
 
@@ -57,9 +57,10 @@ def of_layers(
     for i, layer in enumerate(layers):
         after = layers[i + 1] if i + 1 < len(layers) else None
         columns = field(layer.lanes[0].rows, "completed")[: layer.lanes[0].height]
-        parts.append(
-            LayerTraffic(lengths(layer), columns, _winners(layer, after, values[layer.name]))
+        sent = (
+            values[layer.name] * channels_read(network, layer.name) if after else values[layer.name]
         )
+        parts.append(LayerTraffic(lengths(layer), columns, _winners(layer, after, sent)))
     return Traffic(_beats(layers[0].lanes[0], keep, values[INPUT]), tuple(parts))
 
 
@@ -78,7 +79,7 @@ def column_of(lane: Lane, row: Int, x: Int, channel: Int) -> Int:
 
 
 def _winners(layer: LayerDesign, after: LayerDesign | None, values: Int) -> Int:
-    """Winners in drain order; values: (n, height, width, channels) of the layer's output."""
+    """Winners in drain order; values: (n, height, width, channels), 0 where nothing is sent."""
     count, height, width = values.shape[:3]
     used = layer.channel_of >= 0
     won = np.full((count, height, layer.pes, width, layer.slots), NO_COLUMN, np.int64)
