@@ -19,8 +19,8 @@ demo: $(READY)  ## mlp3 for the PYNQ-Z2: generate, csim, simulate, synthesize
 	$(BIN)/jp-hw simulate build/demo --images 20
 	$(BIN)/jp-hw synth build/demo
 
-test: $(READY)  ## all tests
-	$(BIN)/python -m pytest
+test: $(READY)  ## all tests, two files at a time
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 lint: $(READY)  ## ruff and mypy
 	$(BIN)/ruff check .

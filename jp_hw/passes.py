@@ -84,6 +84,8 @@ def _fold(lowered: Lowered, node: Node) -> None:
     if last is None or last.slope is not None:
         raise JpHwError(f"{node.name} must follow a Linear or Conv2d layer")
     if isinstance(node, Activate):
+        if not 0.0 <= node.slope <= 1.0:
+            raise JpHwError(f"{node.name}: a slope of {node.slope} is not supported; use 0 to 1")
         lowered.layers[-1] = replace(last, slope=node.slope)
     elif isinstance(node, Normalize):
         if len(node.scale) != last.output.channels:

@@ -156,20 +156,17 @@ def run_rtl(
     data.write_bytes(b"".join(frames))
     outcome.unlink(missing_ok=True)
     longest = max(len(frame) for frame in frames)
-    job.write_text(
-        json.dumps(
-            {
-                "frames": str(data),
-                "lengths": [len(frame) for frame in frames],
-                "stall": stall,
-                "seed": seed,
-                "settle": settle,
-                "timeout_cycles": int((200 * longest + 100_000) / (1.0 - stall) ** 2),
-                "registers": {r.name: r.offset for r in register_map(tuple(layers))},
-                "outcome": str(outcome),
-            }
-        )
-    )
+    request = {
+        "frames": str(data),
+        "lengths": [len(frame) for frame in frames],
+        "stall": stall,
+        "seed": seed,
+        "settle": settle,
+        "timeout_cycles": int((200 * longest + 100_000) / (1.0 - stall) ** 2),
+        "registers": {r.name: r.offset for r in register_map(tuple(layers))},
+        "outcome": str(outcome),
+    }
+    job.write_text(json.dumps(request))
     Job(
         simulator,
         tuple(sources_of(build / "rtl")),
@@ -180,11 +177,16 @@ def run_rtl(
         environment={"JP_HW_JOB": str(job)},
         waves=waves,
     ).run(timeout)
-    if not outcome.is_file():
-        raise JpHwError(f"the simulation ended without a result; see {folder / 'log.txt'}")
-    raw = json.loads(outcome.read_text())
+    return _outcome(outcome, classes, folder / "log.txt")
+
+
+def _outcome(path: Path, classes: int, log: Path) -> RawRun:
+    """Read what the test bench wrote."""
+    if not path.is_file():
+        raise JpHwError(f"the simulation ended without a result; see {log}")
+    raw = json.loads(path.read_text())
     if any(len(row) != classes for row in raw["logits"]):
-        raise JpHwError(f"a frame came back without {classes} logits; see {folder / 'log.txt'}")
+        raise JpHwError(f"a frame came back without {classes} logits; see {log}")
     return RawRun(
         np.array(raw["logits"], np.int64),
         tuple(raw["errors"]),

@@ -10,7 +10,9 @@ from jp_hw.cli.output import percent, print_json, say, table
 
 if TYPE_CHECKING:
     from jp_hw.datasets import Split
-    from jp_hw.ir import Network
+    from jp_hw.ir import Layer, Network
+    from jp_hw.schedule import Design
+    from jp_hw.schedule.estimate import Resources
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of tables.")]
 Folder = Annotated[Path, typer.Argument(help="Build folder.", metavar="BUILD")]
@@ -43,50 +45,53 @@ def generate(
     plan = emit(design, *((samples.images, samples.labels) if samples else (None, None)))
     plan.write(folder, force=force)
     build = open_build(folder)
-    report = simulate_cycles(design, build.images)
+    predicted = simulate_cycles(design, build.images).cycles_per_image
     resources = estimate(design.layers)
-    result = {
-        **describe(build),
-        "clock_mhz": design.clock_mhz,
-        "pes": design.pes,
-        "predicted_cycles_per_image": report.cycles_per_image,
-        "estimated_resources": vars(resources),
-        "budget": target.budget.model_dump(),
-        "layers": [
-            {
-                "name": layer.name,
-                "pes": layer.pes,
-                "slots": layer.slots,
-                "accumulator_bits": layer.accumulator_bits,
-                "nonzero_weights": sum(int((s.weights != 0).sum()) for s in source.sources),
-            }
-            for layer, source in zip(design.layers, network.layers, strict=True)
-        ],
-    }
     if json:
-        print_json(result)
-        return
+        print_json(
+            {
+                **describe(build),
+                "clock_mhz": design.clock_mhz,
+                "pes": design.pes,
+                "predicted_cycles_per_image": predicted,
+                "estimated_resources": vars(resources),
+                "budget": target.budget.model_dump(),
+                "layers": [
+                    {
+                        "name": layer.name,
+                        "pes": layer.pes,
+                        "slots": layer.slots,
+                        "accumulator_bits": layer.accumulator_bits,
+                    }
+                    for layer in design.layers
+                ],
+            }
+        )
+    else:
+        _tell(design, folder, predicted, resources)
+
+
+def _tell(design: "Design", folder: Path, predicted: float, resources: "Resources") -> None:
+    """What was generated, for people."""
     table(
-        f"{network.name} for {target.description}, {design.clock_mhz:g} MHz",
+        f"{design.network.name} for {design.board.description}, {design.clock_mhz:g} MHz",
         ("layer", "output", "PEs", "channels per PE", "weights kept", "accumulator"),
         [
-            (d.name, str(n.output), d.pes, d.slots, _kept(n.sources), f"{d.accumulator_bits} bit")
-            for d, n in zip(design.layers, network.layers, strict=True)
+            (d.name, str(n.output), d.pes, d.slots, _kept(n), f"{d.accumulator_bits} bit")
+            for d, n in zip(design.layers, design.network.layers, strict=True)
         ],
     )
-    budget = target.budget
+    budget = design.board.budget
     say(
-        f"{design.pes} PEs; predicted {report.cycles_per_image:.1f} cycles per image; about "
+        f"{design.pes} PEs; predicted {predicted:.1f} cycles per image; about "
         f"{resources.lut:,} of {budget.lut:,} LUT, {resources.dsp} of {budget.dsp} DSP, "
         f"{resources.bram18} of {budget.bram18} BRAM18 (synth tells exactly)"
     )
     say(f"wrote {folder}; next: jp-hw csim {folder}, jp-hw simulate {folder}, jp-hw synth {folder}")
 
 
-def _kept(sources: tuple[object, ...]) -> str:
-    from jp_hw.ir import Source
-
-    weights = [source.weights for source in sources if isinstance(source, Source)]
+def _kept(layer: "Layer") -> str:
+    weights = [source.weights for source in layer.sources]
     return percent(sum(int((w != 0).sum()) for w in weights) / sum(w.size for w in weights), 1)
 
 

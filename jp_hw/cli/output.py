@@ -45,4 +45,4 @@ def percent(share: float | None, digits: int = 2) -> str:
 
 def say(message: str) -> None:
     """One line for people."""
-    console.print(message, highlight=False)
+    console.print(message, highlight=False, soft_wrap=True)

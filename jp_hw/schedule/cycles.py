@@ -46,7 +46,10 @@ def run_traffic(
     flow: Traffic, fifo_depths: list[int], winner_depths: list[int], classes: int
 ) -> CycleReport:
     """Predict the cycles of a given traffic."""
-    from jp_hw.schedule.cycle_kernel import run  # numba is heavy
+    from jp_hw.schedule.cycle_kernel import QUEUE, run  # numba is heavy
+
+    if max(*fifo_depths, *winner_depths) > QUEUE:
+        raise ValueError(f"queues can be {QUEUE} words deep at most")
 
     layers = flow.layers
     lengths, length_at = _flat([layer.lengths for layer in layers])
