@@ -66,7 +66,7 @@ def conv(seed: int) -> Network:
         Layer("class", (Source("0_conv", c),), rng.integers(-500, 500, 5), Shape(1, 1, 5), None),
     )  # fmt: skip
     shape = Shape(9, 7, 3)
-    return Network("conv\nnet", Input(shape), layers, sparse_images(rng, 6, shape, 0.5))
+    return Network("conv net", Input(shape), layers, sparse_images(rng, 6, shape, 0.5))
 
 
 def residual(seed: int) -> Network:

@@ -257,7 +257,9 @@ MANIFESTS: list[tuple[str, Callable[[dict[str, Any]], object]]] = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("message", "change"), MANIFESTS, ids=lambda value: str(value)[:30])
+@pytest.mark.parametrize(
+    ("message", "change"), MANIFESTS, ids=lambda value: value[:30] if isinstance(value, str) else ""
+)
 def test_a_changed_manifest_is_refused(
     build: Path, message: str, change: Callable[[dict[str, Any]], object]
 ) -> None:
