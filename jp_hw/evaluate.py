@@ -103,7 +103,7 @@ def _float_accuracy(artifact: zoo.Artifact, test: datasets.Split) -> float:
     model, correct = artifact.model(), 0
     with torch.inference_mode():
         for i in range(0, len(test), BATCH):
-            pixels = torch.from_numpy(test.images[i : i + BATCH]).permute(0, 3, 1, 2).float()
+            pixels = torch.tensor(test.images[i : i + BATCH]).permute(0, 3, 1, 2).float()
             classes = model(pixels * artifact.input_scale).argmax(1).numpy()
             correct += int((classes == test.labels[i : i + BATCH]).sum())
     return correct / len(test)
