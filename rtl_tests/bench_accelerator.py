@@ -62,7 +62,7 @@ class Bench:
         self.frames += 1
 
     async def finish(self) -> None:
-        await until(self.ports, lambda: len(self.sink.words) >= len(self.expected), 300_000)
+        await until(self.ports, lambda: len(self.sink.words) >= len(self.expected), 100_000)
         await until(self.ports, lambda: self.source.done)
         await ClockCycles(self.dut.aclk, 200)
         assert self.sink.words == self.expected

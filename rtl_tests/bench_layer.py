@@ -48,7 +48,7 @@ class Bench:
 
     async def finish(self) -> None:
         expected = sum(len(row) + 1 for row in self.rows)
-        await until(self.dut, lambda: len(self.sink.words) >= expected, 200_000)
+        await until(self.dut, lambda: len(self.sink.words) >= expected, 30_000)
         await ClockCycles(self.dut.clk_i, 30)
         rows: list[list[int]] = [[]]
         for word in self.sink.words:
@@ -109,7 +109,7 @@ async def reset_in_a_frame(dut: Any) -> None:
     for _ in range(3):
         for frame in DATA["frames"]:
             bench.send(frame)
-        await until(dut, lambda: len(bench.sink.words) > 1, 200_000)
+        await until(dut, lambda: len(bench.sink.words) > 1, 30_000)
         await ClockCycles(dut.clk_i, rng.randrange(40))
         bench.source.clear()
         await reset(dut)

@@ -35,7 +35,7 @@ LATENCY = 6
 LARGEST = 128 if FMT.signed else 255  # by magnitude
 EDGES = [FMT.theta, FMT.theta - 1, 256 - FMT.theta, 257 - FMT.theta, 128, 127, 255, 1]
 # at least two frames, and enough beats to fill the queue inside
-FRAMES = max(2, 40 // FMT.beats)
+FRAMES = max(2, 24 // FMT.beats)
 
 
 def random_bytes(rng: Random, count: int) -> bytes:

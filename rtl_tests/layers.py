@@ -129,7 +129,9 @@ class Scheduled:
         if self.layer.requantize is None:
             wins = np.ones(total.shape, bool)
         else:
-            wins = requantize(self.layer.requantize, total, self.layer.bias) != 0
+            # what the layer after it does not read stays inside
+            read = (self.network.layers[-1].sources[0].weights != 0).any((0, 2, 3))
+            wins = (requantize(self.layer.requantize, total, self.layer.bias) != 0) & read
         d, where = self.design, physical(self.design.channel_of)
         rows = [
             sorted(
