@@ -58,7 +58,7 @@ def csim(build: Path, images: np.ndarray) -> Int:
 def csim_frames(build: Path, frames: Sequence[bytes], holes: int | None = None) -> CsimResult:
     """Feed frames of any length, as a host would that gets the length wrong.
 
-    holes: seed for leaving random bytes of the stream's beats unused (tkeep = 0).
+    holes: seed for dropping random bytes (their tkeep is 0), so that they read as zero.
     """
     return _run(build, b"".join(frames), len(frames), [len(frame) for frame in frames], holes)
 

@@ -16,47 +16,38 @@ namespace jp {
 
 // --- input -----------------------------------------------------------------------------------
 
-// One frame of beats to exactly Input::groups dense groups of 8 bytes. Bytes with tkeep = 0 are
-// skipped; a short frame is completed with zeros, a long one is cut and dropped up to its tlast,
-// and the frame's error bit says whether either happened.
+// One frame of beats to exactly Input::groups groups of 8 bytes. Bytes with tkeep = 0, and the rest
+// of a short frame, read as zero; a long frame is cut and dropped up to its tlast; the frame's error
+// bit says whether any of that happened.
 template <class Input>
 void align(hls::stream<input_beat>& in, fifo<64>& groups, fifo<1>& errors) {
-  std::uint64_t carry = 0;  // bytes that wait for a full group; those above `held` are zero
-  int held = 0;
+  constexpr unsigned kLastBytes = 0xffu >> (8 * Input::groups - Input::frame_bytes);
   int sent = 0;
-  int bytes = 0;  // of the frame so far, saturating one over its size
   bool last = false;
+  bool wrong = false;
   while (!last || sent < Input::groups) {
     JP_VITIS_PRAGMA(HLS pipeline II=1)
-    std::uint64_t dense = 0;
-    int count = 0;
-    if (!last) {
+    const unsigned in_frame =
+        sent >= Input::groups ? 0 : sent == Input::groups - 1 ? kLastBytes : 0xff;
+    std::uint64_t group = 0;
+    if (last) {
+      wrong = true;  // beats are missing
+    } else {
       if (!kCompiledToHardware && in.empty()) starved("align");
       const input_word beat = unpack(in.read());
       last = beat.last;
+      wrong = wrong || beat.keep != in_frame || in_frame == 0;
       for (int i = 0; i < 8; ++i) {
         JP_UNROLL
-        if (bit(beat.keep, i)) dense |= ((beat.data >> (8 * i)) & 0xff) << (8 * count++);
+        if (bit(beat.keep & in_frame, i)) group |= beat.data & (std::uint64_t{0xff} << (8 * i));
       }
     }
-    const std::uint64_t group = carry | (dense << (8 * held));
-    const std::uint64_t over = held == 0 ? 0 : dense >> (64 - 8 * held);
-    const int total = held + count;
-    bytes += count;
-    if (bytes > Input::frame_bytes) bytes = Input::frame_bytes + 1;
-    if (total >= 8 || last) {
-      if (sent < Input::groups) {
-        give(groups, group);
-        ++sent;
-      }
-      carry = over;
-      held = total > 8 ? total - 8 : 0;
-    } else {
-      carry = group;
-      held = total;
+    if (sent < Input::groups) {
+      give(groups, group);
+      ++sent;
     }
   }
-  give(errors, bytes != Input::frame_bytes);
+  give(errors, wrong);
 }
 
 // Dense groups to tokens: bytes that are zero, under the threshold, or that no weight reads are

@@ -7,7 +7,7 @@
 // lengths   text: length in bytes of each frame (default: all are whole frames)
 // errors    written: one byte per frame, 1 where the accelerator marked it (tuser)
 // expected  logits to compare with; a difference is a failure
-// holes     leave random bytes of the beats unused (tkeep = 0)
+// holes     drop random bytes: their tkeep is 0
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -89,7 +89,7 @@ std::vector<std::size_t> frame_lengths(const options& chosen, std::size_t bytes)
   return lengths;
 }
 
-// Sends one frame; with holes, random bytes of a beat are unused and some beats are empty.
+// Sends one frame; with holes, random bytes of a beat are dropped.
 void send(hls::stream<jp::input_beat>& in, const char* bytes, std::size_t length, options& chosen) {
   std::size_t sent = 0;
   do {
@@ -101,9 +101,12 @@ void send(hls::stream<jp::input_beat>& in, const char* bytes, std::size_t length
     }
     for (int i = 0; i < 8; ++i) {
       std::uint64_t byte = 0xa5;  // what an unused byte holds must not matter
-      if (((keep >> i) & 1) != 0 && sent < length) {
-        byte = static_cast<unsigned char>(bytes[sent++]);
-        beat.keep = static_cast<std::uint8_t>(beat.keep | (1u << i));
+      if (sent < length) {
+        if (((keep >> i) & 1) != 0) {
+          byte = static_cast<unsigned char>(bytes[sent]);
+          beat.keep = static_cast<std::uint8_t>(beat.keep | (1u << i));
+        }
+        ++sent;
       }
       beat.data |= byte << (8 * i);
     }
