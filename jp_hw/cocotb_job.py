@@ -21,7 +21,7 @@ def main(path: Path) -> int:
     arguments = ["-g2012"]
     if job["simulator"] == "verilator":
         arguments = _verilator_arguments(job)
-        os.environ["MAKEFLAGS"] = f"-j{min(4, os.cpu_count() or 1)}"
+        os.environ["MAKEFLAGS"] = f"-j{min(4, os.cpu_count() or 1)} -- OPT_FAST=-O1 OPT_GLOBAL=-O1"
     runner.build(
         sources=job["sources"],
         hdl_toplevel=job["top"],
@@ -49,7 +49,6 @@ def main(path: Path) -> int:
 def _verilator_arguments(job: Mapping[str, Any]) -> list[str]:
     # one source file: with several, the precompiled header of this Verilator breaks the link step
     arguments = ["-Wno-fatal", "--output-split", "0", "-O3", "--x-assign", "unique"]
-    arguments += ["-MAKEFLAGS", "OPT_FAST=-O1"]
     if job["coverage"]:
         arguments += ["--coverage-line", "--coverage-toggle"]
     return arguments + (["--trace"] if job["waves"] else [])

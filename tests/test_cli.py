@@ -1,6 +1,7 @@
 """The commands as a user types them: outputs, exit codes, one-line errors, nothing half-written."""
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -104,11 +105,13 @@ def test_missing_data(tmp_path: Path) -> None:
 
 
 def test_missing_tools(demo_build: Build, tmp_path: Path) -> None:
+    fresh = tmp_path / "fresh"  # nothing that other tests compiled
+    shutil.copytree(demo_build.folder, fresh, ignore=shutil.ignore_patterns("csim", "sim"))
     bare = {"PATH": str(tmp_path), "HOME": str(tmp_path)}
-    assert "g++ is not installed" in fails("csim", demo_build.folder, env=bare)
-    icarus = fails("simulate", demo_build.folder, "--simulator", "icarus", env=bare)
+    assert "g++ is not installed" in fails("csim", fresh, env=bare)
+    icarus = fails("simulate", fresh, "--simulator", "icarus", env=bare)
     assert "Icarus Verilog is not installed: `apt install iverilog`" in icarus
-    assert "Verilator needs make" in fails("simulate", demo_build.folder, env=bare)
+    assert "Verilator needs make" in fails("simulate", fresh, env=bare)
 
 
 def test_information() -> None:
