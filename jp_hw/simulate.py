@@ -177,7 +177,17 @@ def run_rtl(
         environment={"JP_HW_JOB": str(job)},
         waves=waves,
     ).run(timeout)
+    if waves:
+        keep_waves(folder, run_folder or build / "rtl")
     return _outcome(outcome, classes, folder / "log.txt")
+
+
+def keep_waves(folder: Path, run_folder: Path) -> Path:
+    """Move a simulation's waveforms to its own folder, as waves.vcd or waves.fst."""
+    for recorded in (run_folder / "dump.vcd", folder / "build" / f"{TOP}.fst"):
+        if recorded.is_file():
+            return recorded.replace(folder / f"waves{recorded.suffix}")
+    raise JpHwError(f"the simulator recorded no waveforms; see {folder / 'log.txt'}")
 
 
 def _outcome(path: Path, classes: int, log: Path) -> RawRun:

@@ -196,7 +196,7 @@ def simulate(
         if not report.counters_exact:
             say("[bold red]the hardware's counters differ from the golden model's counts[/]")
         if waves:
-            say(f"waveforms are in {report.build.folder / 'sim'}")
+            say(f"waveforms are in {report.build.folder / 'sim' / f'{simulator}-waves'}")
     if not report.passed:
         raise typer.Exit(1)
 
