@@ -8,7 +8,7 @@ import pytest
 import typer
 from typer.testing import CliRunner, Result
 
-from jp_hw.cli_train import numbers, train
+from jp_hw.cli.train import numbers, train
 from jp_hw.errors import JpHwError
 
 OPTIONS = ["--epochs", "1,1,1,1", "--holdout", "40", "--batch-size", "32"]

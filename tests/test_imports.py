@@ -47,10 +47,10 @@ TABLE: dict[str, set[str]] = {
     "api": {
         "boards", "build", "csim", "errors", "golden", "ir", "plan", "quantize", "schedule", "simulate"
     },
-    "cli_train": {"errors", "train", "zoo"},
     "cli": {
-        "boards", "build", "cli_train", "csim", "datasets", "doctor", "errors", "evaluate", "golden",
-        "ir", "ir_file", "schedule", "simulate", "synth", "zoo",
+        "boards", "build", "csim", "datasets", "doctor", "errors", "evaluate", "golden",
+        "ir", "ir_file", "schedule", "simulate", "synth",
+        "train", "zoo",
     },
 }  # fmt: skip
 

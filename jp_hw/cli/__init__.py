@@ -5,7 +5,7 @@ import sys
 import typer
 
 from jp_hw.cli import flow, info
-from jp_hw.cli_train import train
+from jp_hw.cli.train import train
 from jp_hw.errors import JpHwError
 
 app = typer.Typer(
