@@ -20,7 +20,7 @@ from jp_hw.errors import JpHwError
 from jp_hw.ir import Int, Network
 from jp_hw.plan import FORMAT, MANIFEST, Plan
 from jp_hw.registers import register_map
-from jp_hw.schedule import Design, place
+from jp_hw.schedule import Design, Placement, place
 
 NETWORK, SAMPLES = "network.safetensors", "samples.npz"
 
@@ -29,6 +29,7 @@ class _Placement(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
     name: str
     channels: tuple[tuple[int, ...], ...]
+    streams: int = 1
 
 
 class _Manifest(BaseModel):
@@ -102,7 +103,12 @@ def emit(
         "board": design.board.model_dump(),
         "clock_mhz": design.clock_mhz,
         "placement": [
-            {"name": layer.name, "channels": layer.channel_of.tolist()} for layer in design.layers
+            {
+                "name": layer.name,
+                "channels": layer.channel_of.tolist(),
+                "streams": len(layer.streams),
+            }
+            for layer in design.layers
         ],
         "registers": {register.name: register.offset for register in registers},
     }
@@ -139,7 +145,7 @@ def open_build(folder: Path) -> Build:
     return Build(folder, design, images, labels)
 
 
-def _placements(manifest: _Manifest, network: Network, path: Path) -> list[Int]:
+def _placements(manifest: _Manifest, network: Network, path: Path) -> list[Placement]:
     result = []
     names = [placement.name for placement in manifest.placement]
     if names != [layer.name for layer in network.layers]:
@@ -147,9 +153,10 @@ def _placements(manifest: _Manifest, network: Network, path: Path) -> list[Int]:
     for placement, layer in zip(manifest.placement, network.layers, strict=True):
         rows = placement.channels
         used = sorted(channel for row in rows for channel in row if channel >= 0)
-        if len({len(row) for row in rows}) != 1 or used != list(range(layer.output.channels)):
+        even = len({len(row) for row in rows}) == 1 and 1 <= placement.streams <= len(rows)
+        if not even or used != list(range(layer.output.channels)):
             raise JpHwError(f"{path}: layer {layer.name} is placed wrongly; make the build anew")
-        result.append(np.array(rows, np.int64))
+        result.append(Placement(np.array(rows, np.int64), placement.streams))
     return result
 
 

@@ -20,8 +20,13 @@ def convolve(
     """Convolve maps (n, h, w, channels) with weights (out, channels / groups, kernel h, kernel w).
 
     size: height and width of the result, (n, height, width, out), of the values' type. padding:
-    zeros above and to the left; below and to the right as many as the size asks for.
+    zeros above and to the left; below and to the right as many as the size asks for. Integers are
+    multiplied as float64, many times faster in numpy, while no sum can leave its 53 exact bits.
     """
+    if np.issubdtype(values.dtype, np.integer) and _fits_float64(values, weights):
+        exact = (values.astype(np.float64), weights.astype(np.float64))
+        total = convolve(*exact, size, stride, padding, dilation, groups)
+        return total.astype(values.dtype)
     (height, width), (kernel_y, kernel_x) = size, weights.shape[2:]
     need_y = (height - 1) * stride[0] + (kernel_y - 1) * dilation[0] + 1
     need_x = (width - 1) * stride[1] + (kernel_x - 1) * dilation[1] + 1
@@ -44,3 +49,10 @@ def convolve(
                 inputs = window[..., g * per_in : (g + 1) * per_in]
                 out[..., own] += inputs @ weights[own, :, y, x].T
     return out
+
+
+def _fits_float64(values: NDArray[Number], weights: NDArray[Number]) -> bool:
+    """Whether all partial sums are integers that float64 holds exactly."""
+    terms = weights.size // max(1, len(weights))
+    largest = int(np.abs(values).max(initial=0)) * int(np.abs(weights).max(initial=0))
+    return largest * terms < 1 << 53

@@ -5,10 +5,11 @@ encoded can cancel out. Everything else is compared with it by `==`.
 """
 
 import numpy as np
+from numpy.typing import NDArray
 
-from jp_hw.dense import convolve
+from jp_hw.dense import Number, convolve
 from jp_hw.errors import JpHwError
-from jp_hw.ir import INPUT, Input, Int, Network, Requantize
+from jp_hw.ir import INPUT, Input, Int, Network, Pool, Requantize, Shape
 
 
 def run(network: Network, images: np.ndarray) -> Int:
@@ -25,18 +26,20 @@ def tensors(network: Network, images: np.ndarray) -> dict[str, Int]:
     """Every tensor of a batch by name, int64 (n, height, width, channels), the input included."""
     values = {INPUT: read_input(network.input, images)}
     for layer in network.layers:
-        shape = (len(images), layer.output.height, layer.output.width, layer.output.channels)
-        total = np.zeros(shape, np.int64)
+        size = layer.map
+        total = np.zeros((len(images), size.height, size.width, size.channels), np.int64)
         for source in layer.sources:
             total += convolve(
                 values[source.tensor],
                 source.weights,
-                shape[1:3],
+                (size.height, size.width),
                 source.stride,
                 source.padding,
                 source.dilation,
                 source.groups,
             )
+        if layer.pool is not None:
+            total = pool(layer.pool, total, layer.output)
         if layer.requantize is None:
             values[layer.name] = total + layer.bias
         else:
@@ -63,11 +66,20 @@ def read_input(spec: Input, images: np.ndarray) -> Int:
     return np.where(np.abs(values) >= spec.theta, values, 0)
 
 
+def pool(rule: Pool, totals: NDArray[Number], output: Shape) -> NDArray[Number]:
+    """Greatest value of every window; totals: integers or floats (n, height, width, channels)."""
+    rows, columns = rule.taps(0, output.height), rule.taps(1, output.width)
+    tall = np.stack([totals[:, taps[0] : taps[-1] + 1].max(1) for taps in rows], axis=1)
+    return np.stack([tall[:, :, taps[0] : taps[-1] + 1].max(2) for taps in columns], axis=2)
+
+
 def requantize(rule: Requantize, accumulators: Int, bias: Int) -> Int:
     """Activations of accumulators; the last axis of both is the output channel."""
     total = accumulators + bias
     product = total * np.where(total < 0, rule.negative, rule.multiplier)
     value = np.clip((product + (1 << (rule.shift - 1))) >> rule.shift, rule.low, rule.high)
+    if rule.table is not None:
+        value = rule.table[value - rule.low]
     return np.where(np.abs(value) >= rule.theta, value, 0)
 
 

@@ -1,8 +1,9 @@
 """The integer network: what the hardware computes, and nothing about how.
 
 Every tensor is a map of shape (height, width, channels). A layer adds up its *sources* (each a
-convolution of one earlier tensor; a fully connected layer is the case of a 1x1 map), adds a bias,
-and requantizes, see `Requantize`. All arithmetic is exact integer arithmetic.
+convolution of one earlier tensor; a fully connected layer is the case of a 1x1 map), takes the
+greatest sum of every pooling window if it has a `Pool`, adds a bias, and requantizes, see
+`Requantize`. All arithmetic is exact integer arithmetic.
 """
 
 import re
@@ -17,6 +18,8 @@ from jp_hw.errors import JpHwError
 Int = NDArray[np.int64]
 
 INPUT = "input"
+INDEX_BITS = 10
+"""A table of activations has so many address bits at most."""
 MULTIPLIER_BITS = 18
 """Requantization multipliers are signed 18 bit and positive: one DSP48 input."""
 
@@ -70,7 +73,9 @@ class Requantize:
     """Accumulator to activation: `y = clamp((s * mult + (1 << shift - 1)) >> shift, low, high)`.
 
     `s = acc + bias[k]`; `mult` is `multiplier[k]`, or `negative[k]` where `s < 0` (all 0 for ReLU, a
-    slope for leaky ReLU). The winner rule follows: y is kept if `|y| >= theta`, else it becomes 0.
+    slope for leaky ReLU). With a table, y is only an index, and `table[y - low]`, which never falls
+    with y, is the activation. The winner rule follows: it is kept if its magnitude is at least
+    theta, else it becomes 0.
     """
 
     multiplier: Int
@@ -79,17 +84,26 @@ class Requantize:
     low: int
     high: int
     theta: int = 1
+    table: Int | None = None
+
+    @property
+    def limits(self) -> tuple[int, int]:
+        """Least and greatest activation (0 is always one: the losers')."""
+        if self.table is None:
+            return self.low, self.high
+        return min(0, int(self.table[0])), max(0, int(self.table[-1]))
 
     @property
     def signed(self) -> bool:
         """Whether activations can be negative."""
-        return self.low < 0
+        return self.limits[0] < 0
 
     @property
     def bits(self) -> int:
         """Bits of one activation, its sign included where it is signed."""
-        high = int(self.high).bit_length()
-        return 1 + max(high, (-1 - self.low).bit_length()) if self.signed else high
+        low, high = self.limits
+        top = high.bit_length()
+        return 1 + max(top, (-1 - low).bit_length()) if low < 0 else max(1, top)
 
 
 @dataclass(frozen=True)
@@ -110,10 +124,32 @@ class Source:
 
 
 @dataclass(frozen=True)
-class Layer:
-    """One layer: `requantize(sum of sources + bias)`; the last layer has no requantization.
+class Pool:
+    """Max pooling of a map of `size` (height, width) accumulators per channel.
 
-    bias: int64 (out channels,), in accumulator units.
+    window, stride and padding (above and to the left) are (vertical, horizontal). What lies outside
+    the map does not count.
+    """
+
+    size: tuple[int, int]
+    window: tuple[int, int]
+    stride: tuple[int, int]
+    padding: tuple[int, int] = (0, 0)
+
+    def taps(self, axis: int, outputs: int) -> list[list[int]]:
+        """Map positions of each of `outputs` windows along an axis (0 vertical, 1 horizontal)."""
+        starts = [i * self.stride[axis] - self.padding[axis] for i in range(outputs)]
+        return [
+            [i for i in range(start, start + self.window[axis]) if 0 <= i < self.size[axis]]
+            for start in starts
+        ]
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One layer: `requantize(pool(sum of sources) + bias)`; the last layer is not requantized.
+
+    bias: int64 (out channels,), in accumulator units. output: what leaves the layer, after pooling.
     """
 
     name: str
@@ -122,6 +158,14 @@ class Layer:
     output: Shape
     requantize: Requantize | None
     weight_bits: int = 8
+    pool: Pool | None = None
+
+    @property
+    def map(self) -> Shape:
+        """Shape of the sums, before pooling."""
+        if self.pool is None:
+            return self.output
+        return Shape(*self.pool.size, self.output.channels)
 
 
 @dataclass(frozen=True)
@@ -158,8 +202,7 @@ class Network:
         """Least and greatest value that a tensor can hold."""
         if tensor == INPUT:
             return self.input.limits
-        rule = self._rule(tensor)
-        return rule.low, rule.high
+        return self._rule(tensor).limits
 
     def tensor_bits(self, tensor: str) -> int:
         """Bits of one value of a tensor."""
@@ -200,7 +243,7 @@ def value_limits(bits: int, signed: bool) -> tuple[int, int]:
 
 def dense_macs(layer: Layer) -> int:
     """Multiply-accumulates of one layer computed densely, padding included."""
-    positions = layer.output.height * layer.output.width
+    positions = layer.map.height * layer.map.width
     return sum(positions * source.weights.size for source in layer.sources)
 
 
@@ -256,6 +299,8 @@ def _verify_layer(layer: Layer, known: Mapping[str, Shape], *, is_last: bool) ->
         raise JpHwError(f"layer {layer.name}: bias of shape {layer.bias.shape}, not ({channels},)")
     for source in layer.sources:
         _verify_source(layer, source, known)
+    if layer.pool is not None:
+        _verify_pool(layer, layer.pool)
     if is_last != (layer.requantize is None):
         raise JpHwError(f"layer {layer.name}: the last layer, and no other, emits raw accumulators")
     if is_last and (layer.output.height, layer.output.width) != (1, 1):
@@ -288,6 +333,16 @@ def _verify_source(layer: Layer, source: Source, known: Mapping[str, Shape]) -> 
         raise JpHwError(f"{where}: stride and dilation must be >= 1, padding >= 0")
 
 
+def _verify_pool(layer: Layer, pool: Pool) -> None:
+    if min(*pool.size, *pool.window, *pool.stride) < 1 or min(pool.padding) < 0:
+        raise JpHwError(f"layer {layer.name}: a pool's sizes must be >= 1, its padding >= 0")
+    for axis, outputs in enumerate((layer.output.height, layer.output.width)):
+        if not all(pool.taps(axis, outputs)):
+            raise JpHwError(
+                f"layer {layer.name}: a pooling window lies outside the map of {layer.map}"
+            )
+
+
 def _verify_requantize(name: str, requantize: Requantize, channels: int) -> None:
     top = (1 << (MULTIPLIER_BITS - 1)) - 1
     for table in (requantize.multiplier, requantize.negative):
@@ -297,6 +352,21 @@ def _verify_requantize(name: str, requantize: Requantize, channels: int) -> None
     if not 1 <= requantize.shift <= 40:
         raise JpHwError(f"layer {name}: shift {requantize.shift} is outside 1..40")
     if requantize.low > 0 or requantize.high < 1 or requantize.bits > 8:
-        raise JpHwError(f"layer {name}: range {requantize.low}..{requantize.high} is not 8 bit")
+        low, high = requantize.limits
+        raise JpHwError(f"layer {name}: range {low}..{high} is not 8 bit")
+    if requantize.table is not None:
+        _verify_table(name, requantize, requantize.table)
     if requantize.theta < 0:
         raise JpHwError(f"layer {name}: theta must be >= 0")
+
+
+def _verify_table(name: str, requantize: Requantize, table: Int) -> None:
+    _verify_integers(f"layer {name}", "table entries", table)
+    size = requantize.high - requantize.low + 1
+    if table.shape != (size,) or size > 1 << INDEX_BITS:
+        raise JpHwError(
+            f"layer {name}: a table of shape {table.shape} for {size} indices; "
+            f"at most {1 << INDEX_BITS} are supported"
+        )
+    if np.any(np.diff(table) < 0):
+        raise JpHwError(f"layer {name}: the table of activations falls somewhere; it must not")

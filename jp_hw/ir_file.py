@@ -12,7 +12,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save as serialize
 
 from jp_hw.errors import JpHwError
-from jp_hw.ir import Input, Int, Layer, Network, Requantize, Shape, Source
+from jp_hw.ir import Input, Int, Layer, Network, Pool, Requantize, Shape, Source
 
 FORMAT = "jp_hw-network-1"
 
@@ -47,6 +47,14 @@ class _Requantize(_Record):
     low: int
     high: int
     theta: int
+    table: bool = False
+
+
+class _Pool(_Record):
+    size: tuple[int, int]
+    window: tuple[int, int]
+    stride: tuple[int, int]
+    padding: tuple[int, int]
 
 
 class _Layer(_Record):
@@ -55,6 +63,7 @@ class _Layer(_Record):
     output: _Shape
     requantize: _Requantize | None
     weight_bits: int
+    pool: _Pool | None = None
 
 
 class _Network(_Record):
@@ -72,12 +81,18 @@ def _fields(record: type[_Record], value: object) -> dict[str, object]:
     return {
         name: getattr(value, name)
         for name in record.model_fields
-        if name not in ("shape", "output", "sources", "requantize")
+        if name not in ("shape", "output", "sources", "requantize", "table")
     }
 
 
 def _shape(shape: Shape) -> dict[str, int]:
     return {"height": shape.height, "width": shape.width, "channels": shape.channels}
+
+
+def _requantize(rule: Requantize | None) -> dict[str, object] | None:
+    if rule is None:
+        return None
+    return {**_fields(_Requantize, rule), "table": rule.table is not None}
 
 
 def dump(network: Network) -> tuple[dict[str, object], dict[str, Int]]:
@@ -91,15 +106,16 @@ def dump(network: Network) -> tuple[dict[str, object], dict[str, Int]]:
         if layer.requantize is not None:
             arrays[f"{layer.name}/multiplier"] = layer.requantize.multiplier
             arrays[f"{layer.name}/negative"] = layer.requantize.negative
+            if layer.requantize.table is not None:
+                arrays[f"{layer.name}/table"] = layer.requantize.table
         layers.append(
             {
                 "name": layer.name,
                 "weight_bits": layer.weight_bits,
                 "output": _shape(layer.output),
                 "sources": [_fields(_Source, source) for source in layer.sources],
-                "requantize": None
-                if layer.requantize is None
-                else _fields(_Requantize, layer.requantize),
+                "requantize": _requantize(layer.requantize),
+                "pool": None if layer.pool is None else _fields(_Pool, layer.pool),
             }
         )
     meta: dict[str, object] = {
@@ -191,10 +207,12 @@ def _build(meta: _Network, arrays: dict[str, Int]) -> Network:
         )
         requantize = None
         if layer.requantize is not None:
+            has_table = layer.requantize.table
             requantize = Requantize(
                 multiplier=arrays[f"{layer.name}/multiplier"],
                 negative=arrays[f"{layer.name}/negative"],
-                **layer.requantize.model_dump(),
+                table=arrays[f"{layer.name}/table"] if has_table else None,
+                **layer.requantize.model_dump(exclude={"table"}),
             )
         layers.append(
             Layer(
@@ -204,6 +222,7 @@ def _build(meta: _Network, arrays: dict[str, Int]) -> Network:
                 Shape(**layer.output.model_dump()),
                 requantize,
                 layer.weight_bits,
+                None if layer.pool is None else Pool(**layer.pool.model_dump()),
             )
         )
     description = meta.input.model_dump()

@@ -10,7 +10,7 @@ import numpy as np
 
 from jp_hw import golden
 from jp_hw.dense import convolve
-from jp_hw.ir import Int, Network, Shape, Source, dense_macs
+from jp_hw.ir import Int, Layer, Network, Source, dense_macs
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ def count(network: Network, images: np.ndarray, batch: int = 500) -> list[LayerC
         for i, layer in enumerate(network.layers):
             for source in layer.sources:
                 tokens[i] += np.count_nonzero(values[source.tensor])
-                macs[i] += kept(source, values[source.tensor], layer.output).sum()
+                macs[i] += kept(layer, source, values[source.tensor]).sum()
     return [
         LayerCount(
             layer.name,
@@ -62,17 +62,25 @@ def count(network: Network, images: np.ndarray, batch: int = 500) -> list[LayerC
     ]
 
 
-def kept(source: Source, values: Int, output: Shape) -> Int:
-    """Kept MACs of one source for every output, int64 (n, height, width, channels).
+def kept(layer: Layer, source: Source, values: Int) -> Int:
+    """Kept MACs of one source of a layer for every sum, int64 (n, height, width, channels).
 
     values: the source's tensor, (n, h, w, channels). A dense convolution of 0/1 maps counts exactly.
+    Sums that no pooling window looks at are never computed, so they count 0.
     """
-    return convolve(
+    result = convolve(
         (values != 0).astype(np.int64),
         (source.weights != 0).astype(np.int64),
-        (output.height, output.width),
+        (layer.map.height, layer.map.width),
         source.stride,
         source.padding,
         source.dilation,
         source.groups,
     )
+    if layer.pool is not None:
+        rows, columns = (
+            np.isin(np.arange(layer.pool.size[axis]), sum(layer.pool.taps(axis, outputs), []))
+            for axis, outputs in enumerate((layer.output.height, layer.output.width))
+        )
+        result = result * (rows[:, None] & columns)[None, :, :, None]
+    return result

@@ -1,57 +1,75 @@
 """How many PEs every layer gets: the slowest layer gets the next one, as long as that pays."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from jp_hw.boards import Board
 from jp_hw.errors import JpHwError
-from jp_hw.ir import Int, Network
+from jp_hw.ir import INPUT, Int, Network
 from jp_hw.schedule.assign import assign, channel_work
-from jp_hw.schedule.build import build_layers, channels_read
+from jp_hw.schedule.build import Placement, build_layers, channels_read
 from jp_hw.schedule.design import LayerDesign
 from jp_hw.schedule.estimate import estimate
 
 WORTH = 0.15
 """A PE is added only if it brings at least this part of the speed-up that its share would be."""
+MAX_STREAMS = 4
+"""A tensor leaves its layer in so many streams at most."""
 
 
-@dataclass
+@dataclass(frozen=True)
 class Load:
     """One layer's work on every sample.
 
-    work: int64 (samples, out channels) MACs; tokens: int64 (samples,), markers included; rows and
-    row_length: output rows, and outputs of a row per channel.
+    work: int64 (samples, out channels) MACs; tokens: per tensor read, int64 (samples,); rows_in:
+    markers of any of them; rows and row_reads: output rows, and accumulators that are read to
+    drain a row of one channel.
     """
 
     work: Int
-    tokens: Int
+    tokens: tuple[tuple[str, Int], ...]
+    rows_in: int
     rows: int
-    row_length: int
+    row_reads: int
 
-    def cycles(self, channel_of: Int) -> float:
-        """Mean cycles per frame if the PEs compute these channels: the busiest PE, or the tokens."""
+    def pe_cycles(self, channel_of: Int) -> float:
+        """Mean cycles per frame that the busiest PE needs if the PEs compute these channels."""
         padded = np.concatenate([self.work, np.zeros((len(self.work), 1), np.int64)], axis=1)
         macs = padded[:, channel_of].sum(2).max(1)
-        drain = self.rows * (self.row_length * channel_of.shape[1] + 1)
-        return float(np.maximum(macs + drain, self.tokens).mean())
+        return float(macs.mean()) + self.rows * (self.row_reads * channel_of.shape[1] + 1)
+
+    def token_cycles(self, streams: dict[str, int]) -> tuple[float, str]:
+        """Mean cycles per frame of the slowest token stream, and its tensor."""
+        return max(
+            (float(count.mean()) / streams.get(tensor, 1) + self.rows_in, tensor)
+            for tensor, count in self.tokens
+        )
 
 
 def loads(network: Network, tensors: dict[str, Int]) -> list[Load]:
     """Work of every layer on the tensors that the samples make."""
     result = []
     for layer in network.layers:
-        tokens = sum(_tokens(network, s.tensor, tensors[s.tensor]) for s in layer.sources)
-        work = channel_work(layer, tensors)
-        result.append(Load(work, np.asarray(tokens), layer.output.height, layer.output.width))
+        tokens = tuple((s.tensor, _tokens(network, s.tensor, tensors)) for s in layer.sources)
+        taps = 1 if layer.pool is None else int(np.prod(layer.pool.window))
+        result.append(
+            Load(
+                channel_work(layer, tensors),
+                tokens,
+                max(network.tensor_shape(s.tensor).height for s in layer.sources),
+                layer.output.height,
+                layer.output.width * taps,
+            )
+        )
     return result
 
 
-def _tokens(network: Network, tensor: str, values: Int) -> Int:
-    """Tokens and markers per sample; what no weight reads is never sent."""
-    sent = values * channels_read(network, tensor)
-    return np.asarray(np.count_nonzero(sent, axis=(1, 2, 3)) + values.shape[1])
+def _tokens(network: Network, tensor: str, tensors: dict[str, Int]) -> Int:
+    """Tokens per sample; what no weight reads is never sent."""
+    sent = tensors[tensor] * channels_read(network, tensor)
+    return np.count_nonzero(sent, axis=(1, 2, 3)).astype(np.int64)
 
 
 def allocate(
@@ -64,34 +82,67 @@ def allocate(
     every = loads(network, tensors)
     if pes is not None and pes < len(every):
         raise JpHwError(f"{pes} PEs are too few: {len(every)} layers need one each (--pes)")
-    placements = [assign(load.work, 1) for load in every]
-    layers = build_layers(network, placements)
-    excess = estimate(layers).exceeds(board.budget)
+    states = list(_growth(network, every, pes))
+    best = build_layers(network, states[0])
+    excess = estimate(best).exceeds(board.budget)
     if excess:
         raise JpHwError(
             f"{network.name} does not fit {board.name} even with one PE per layer: "
             f"it would take {', '.join(excess)}; prune it further or choose a larger board"
         )
-    while True:
-        better = _improve(every, placements, pes)
-        if better is None:
-            return layers
-        grown = build_layers(network, better)
-        if estimate(grown).exceeds(board.budget):
-            return layers
-        placements, layers = better, grown
+    fits, over = 0, len(states)
+    while over - fits > 1:  # the largest one that fits; every step needs more than the one before
+        middle = over - 1 if over == len(states) else (fits + over) // 2
+        layers = build_layers(network, states[middle])
+        if estimate(layers).exceeds(board.budget):
+            over = middle
+        else:
+            fits, best = middle, layers
+    return best
 
 
-def _improve(every: Sequence[Load], placements: Sequence[Int], pes: int | None) -> list[Int] | None:
-    """Placements with more PEs for the slowest layer, None where that brings nothing."""
-    cycles = [load.cycles(place) for load, place in zip(every, placements, strict=True)]
+def _growth(network: Network, every: Sequence[Load], pes: int | None) -> Iterator[list[Placement]]:
+    """Placements from one PE per layer up to where no more PEs help or are allowed."""
+    placements: list[Placement] | None = [Placement(assign(load.work, 1)) for load in every]
+    while placements is not None:
+        yield placements
+        placements = _improve(network, every, placements, pes)
+
+
+def _improve(
+    network: Network, every: Sequence[Load], placements: Sequence[Placement], pes: int | None
+) -> list[Placement] | None:
+    """Placements in which the slowest layer is faster, None where that cannot be."""
+    names = [layer.name for layer in network.layers]
+    streams = {name: place.streams for name, place in zip(names, placements, strict=True)}
+    work = [load.pe_cycles(p.channel_of) for load, p in zip(every, placements, strict=True)]
+    tokens = [load.token_cycles(streams) for load in every]
+    cycles = [max(a, b) for a, (b, _) in zip(work, tokens, strict=True)]
     slowest = int(np.argmax(cycles))
-    load, now = every[slowest], len(placements[slowest])
-    total = sum(len(place) for place in placements)
+    if tokens[slowest][0] >= work[slowest]:
+        return _split(names, placements, tokens[slowest][1])
+    load, now = every[slowest], len(placements[slowest].channel_of)
+    total = sum(len(place.channel_of) for place in placements)
     most = load.work.shape[1] if pes is None else min(load.work.shape[1], now + pes - total)
     for count in range(now + 1, min(most, 2 * now) + 1):
         place = assign(load.work, count)
-        gain = 1.0 - load.cycles(place) / cycles[slowest]
+        better = max(load.pe_cycles(place), tokens[slowest][0])
+        gain = 1.0 - better / cycles[slowest]
         if gain >= WORTH * (count - now) / (total + count - now):
-            return [place if i == slowest else old for i, old in enumerate(placements)]
+            grown = replace(placements[slowest], channel_of=place)
+            return [grown if i == slowest else old for i, old in enumerate(placements)]
     return None
+
+
+def _split(
+    names: Sequence[str], placements: Sequence[Placement], tensor: str
+) -> list[Placement] | None:
+    """Placements in which a tensor leaves its layer in twice as many streams."""
+    if tensor == INPUT:
+        return None
+    at = names.index(tensor)
+    streams = 2 * placements[at].streams
+    if streams > min(MAX_STREAMS, len(placements[at].channel_of)):
+        return None
+    split = replace(placements[at], streams=streams)
+    return [split if i == at else old for i, old in enumerate(placements)]

@@ -11,10 +11,7 @@ from jp_hw.macs import kept
 def channel_work(layer: Layer, tensors: Mapping[str, Int]) -> Int:
     """MACs that every output channel keeps on each sample, int64 (samples, out channels)."""
     return sum(
-        (
-            kept(source, tensors[source.tensor], layer.output).sum((1, 2))
-            for source in layer.sources
-        ),
+        (kept(layer, source, tensors[source.tensor]).sum((1, 2)) for source in layer.sources),
         start=np.zeros(1, np.int64),
     )
 

@@ -1,35 +1,72 @@
 """From an integer network and a number of PEs per layer to the scheduled layers."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from jp_hw.errors import JpHwError
-from jp_hw.ir import INPUT, Int, Layer, Network, Shape
+from jp_hw.ir import INPUT, Int, Layer, Network, Source
 from jp_hw.schedule import columns, thresholds
-from jp_hw.schedule.design import Field, LayerDesign, Memory, TokenFormat, bits_for, memory
+from jp_hw.schedule.buffers import with_buffers
+from jp_hw.schedule.design import (
+    Field,
+    Lane,
+    LayerDesign,
+    Memory,
+    Stream,
+    TokenFormat,
+    bits_for,
+    memory,
+)
+from jp_hw.schedule.geometry import ring_rows, windows
 
 BEAT = 8
 """Bytes of one beat of the input stream."""
 MARKER_COLUMN = -1
 """Stands for a marker where columns are listed, and NO_COLUMN for no token at all."""
 NO_COLUMN = -2
+MAX_LANES = 64
 FIFO_DEPTH = 16
 WINNER_DEPTH = 32
 MAX_SUM_BITS = 32
 
 
+@dataclass(frozen=True)
+class Placement:
+    """Where a layer is computed. channel_of: int64 (pes, slots), the output channel of every slot, -1
+    for unused ones. streams: output streams, by consecutive PEs as equal as can be."""
+
+    channel_of: Int
+    streams: int = 1
+
+    @property
+    def stream_pes(self) -> list[int]:
+        """Number of PEs of each stream."""
+        each, rest = divmod(len(self.channel_of), self.streams)
+        return [each + (i < rest) for i in range(self.streams)]
+
+
+@dataclass(frozen=True)
+class _Feed:
+    """One lane to be: physical channel of every input channel (-1: another lane's), how many."""
+
+    source: Source
+    stream: int
+    physical: Int
+    channels: int
+
+
 def layer_design(
-    network: Network, layer: Layer, channel_of: Int, producers: dict[str, LayerDesign]
+    network: Network, layer: Layer, placement: Placement, producers: dict[str, LayerDesign]
 ) -> LayerDesign:
-    """One layer with its output channels placed as channel_of, int64 (pes, slots), says.
+    """One layer with its output channels placed.
 
     producers: the designs of earlier layers by name; they fix the token formats.
     """
-    pes, slots = channel_of.shape
-    mapping = columns.Mapping.of(channel_of)
-    row_words = layer.output.width * slots
+    mapping = columns.Mapping.of(placement.channel_of)
+    row_words = layer.map.width * mapping.slots
     low, high = network.layer_limits(layer)
     accumulator_bits = thresholds.accumulator_bits(int(low.min()), int(high.max()))
     sum_bits = thresholds.accumulator_bits(
@@ -40,53 +77,90 @@ def layer_design(
             f"layer {layer.name}: sums need {sum_bits} bits, logits have {MAX_SUM_BITS}; "
             "use fewer weight or activation bits"
         )
-    lanes, span = [], 1
-    for source in layer.sources:
-        shape = network.tensor_shape(source.tensor)
-        physical, channels = _physical(source.tensor, shape, producers)
-        lane = columns.lane_columns(source, shape, layer.output, physical, channels, mapping)
-        span = max(span, lane.rows.span())
-        lanes.append(lane)
-    ring_bits = bits_for((span + 1) * row_words - 1)
-    total = sum(lane.count for lane in lanes)
-    firsts = np.cumsum([0, *(lane.count for lane in lanes)])
-    pointers, weights = columns.pe_memories(layer.name, lanes, pes, layer.weight_bits)
-    return LayerDesign(
-        layer.name,
-        pes,
-        slots,
-        channel_of,
-        layer.output.height,
-        layer.output.width,
-        accumulator_bits,
-        sum_bits,
-        ring_bits,
-        tuple(
-            columns.lane(
-                f"{layer.name}_lane{i}", source, lane, int(first),
-                token_format(network, source.tensor, producers), mapping, row_words, ring_bits,
-                bits_for(total - 1),
-            )
-            for i, (source, lane, first) in enumerate(zip(layer.sources, lanes, firsts, strict=False))
-        ),
-        pointers,
-        weights,
-        columns.threshold_memories(
-            layer, channel_of, accumulator_bits, channels_read(network, layer.name)
-        ),
-        columns.post_memory(layer, mapping, sum_bits),
-        layer.requantize,
-        FIFO_DEPTH,
-        WINNER_DEPTH,
+    feeds = [feed for source in layer.sources for feed in _feeds(network, source, producers)]
+    if len(feeds) > MAX_LANES:
+        raise JpHwError(
+            f"layer {layer.name} reads {len(feeds)} token streams; {MAX_LANES} are supported"
+        )
+    parts = [
+        columns.lane_columns(
+            feed.source, network.tensor_shape(feed.source.tensor), layer, feed.physical,
+            feed.channels, mapping,
+        )
+        for feed in feeds
+    ]  # fmt: skip
+    needs = windows(layer.pool, 0, layer.output.height)
+    ring = ring_rows([part.rows for part in parts], needs, layer.map.height)
+    ring_bits = bits_for(ring * row_words - 1)
+    total = sum(part.count for part in parts)
+    firsts = np.cumsum([0, *(part.count for part in parts)])
+    pointers, weights = columns.pe_memories(layer.name, parts, mapping.pes, layer.weight_bits)
+    lanes = tuple(
+        columns.lane(
+            f"{layer.name}_lane{i:02}", feed.source.tensor, feed.stream, part, int(first),
+            token_format(network, feed.source.tensor, producers), mapping, row_words, ring_bits,
+            bits_for(total - 1),
+        )
+        for i, (feed, part, first) in enumerate(zip(feeds, parts, firsts, strict=False))
     )  # fmt: skip
+    signed = any(lane.token.value_signed for lane in lanes)
+    return LayerDesign(
+        name=layer.name,
+        pes=mapping.pes,
+        slots=mapping.slots,
+        channel_of=placement.channel_of,
+        map_height=layer.map.height,
+        map_width=layer.map.width,
+        out_height=layer.output.height,
+        out_width=layer.output.width,
+        value_bits=max(t.value_bits + (signed and not t.value_signed) for t in map(_token, lanes)),
+        value_signed=signed,
+        accumulator_bits=accumulator_bits,
+        sum_bits=sum_bits,
+        ring_bits=ring_bits,
+        lanes=lanes,
+        pool=columns.pool_design(layer),
+        pointers=pointers,
+        weights=weights,
+        thresholds=columns.threshold_memories(
+            layer, placement.channel_of, accumulator_bits, channels_read(network, layer.name)
+        ),
+        streams=_streams(layer, placement, mapping, sum_bits),
+        table=columns.table_memory(layer),
+        requantize=layer.requantize,
+        fifo_depth=FIFO_DEPTH,
+        winner_depth=WINNER_DEPTH,
+    )
 
 
-def _physical(tensor: str, shape: Shape, producers: dict[str, LayerDesign]) -> tuple[Int, int]:
-    """Physical channel of each channel of a tensor, and how many physical channels there are."""
-    if tensor == INPUT:
-        return np.arange(shape.channels), shape.channels
-    producer = producers[tensor]
-    return columns.Mapping.of(producer.channel_of).physical, producer.physical_channels
+def _token(lane: Lane) -> TokenFormat:
+    return lane.token
+
+
+def _streams(
+    layer: Layer, placement: Placement, mapping: columns.Mapping, sum_bits: int
+) -> tuple[Stream, ...]:
+    streams, first = [], 0
+    for i, pes in enumerate(placement.stream_pes):
+        name = f"{layer.name}_post{i}"
+        physical, size = mapping.physical(first, pes), pes * mapping.slots
+        post = columns.post_memory(layer, name, physical, size, sum_bits)
+        streams.append(Stream(first, pes, post))
+        first += pes
+    return tuple(streams)
+
+
+def _feeds(network: Network, source: Source, producers: dict[str, LayerDesign]) -> Iterator[_Feed]:
+    """The lanes of a source, one per stream of the tensor."""
+    if source.tensor == INPUT:
+        channels = network.input.shape.channels
+        yield _Feed(source, 0, np.arange(channels), channels)
+        return
+    producer = producers[source.tensor]
+    mapping = columns.Mapping.of(producer.channel_of)
+    for i, stream in enumerate(producer.streams):
+        physical = mapping.physical(stream.first_pe, stream.pes)
+        yield _Feed(source, i, physical, stream.pes * producer.slots)
 
 
 def token_format(network: Network, tensor: str, producers: dict[str, LayerDesign]) -> TokenFormat:
@@ -94,7 +168,7 @@ def token_format(network: Network, tensor: str, producers: dict[str, LayerDesign
     low, _ = network.tensor_limits(tensor)
     bits = network.tensor_bits(tensor)
     shape = network.tensor_shape(tensor)
-    channels = _physical(tensor, shape, producers)[1]
+    channels = shape.channels if tensor == INPUT else producers[tensor].physical_channels
     return TokenFormat(bits, low < 0, bits_for(shape.width - 1), bits_for(channels - 1))
 
 
@@ -132,22 +206,9 @@ def channels_read(network: Network, tensor: str) -> NDArray[np.bool_]:
     return read
 
 
-def check_chain(network: Network) -> None:
-    """Refuse what the generated top cannot wire yet: anything but a chain of layers."""
-    before = INPUT
-    for layer in network.layers:
-        tensors = [source.tensor for source in layer.sources]
-        if tensors != [before]:
-            raise JpHwError(
-                f"layer {layer.name} reads {', '.join(tensors)}; "
-                f"only chains of layers can be generated, so it would have to read {before} alone"
-            )
-        before = layer.name
-
-
-def build_layers(network: Network, placements: Sequence[Int]) -> tuple[LayerDesign, ...]:
-    """Designs of all layers, given every layer's channel_of."""
+def build_layers(network: Network, placements: Sequence[Placement]) -> tuple[LayerDesign, ...]:
+    """Designs of all layers, given where each is computed."""
     designs: dict[str, LayerDesign] = {}
-    for layer, channel_of in zip(network.layers, placements, strict=True):
-        designs[layer.name] = layer_design(network, layer, channel_of, designs)
-    return tuple(designs.values())
+    for layer, placement in zip(network.layers, placements, strict=True):
+        designs[layer.name] = layer_design(network, layer, placement, designs)
+    return with_buffers(network, tuple(designs.values()))

@@ -8,8 +8,16 @@ from numpy.typing import NDArray
 
 from jp_hw.ir import Int, Layer, Shape, Source
 from jp_hw.schedule import thresholds
-from jp_hw.schedule.design import Field, Lane, Memory, TokenFormat, bits_for, memory
-from jp_hw.schedule.geometry import Axis, axis
+from jp_hw.schedule.design import (
+    Field,
+    Lane,
+    Memory,
+    PoolDesign,
+    TokenFormat,
+    bits_for,
+    memory,
+)
+from jp_hw.schedule.geometry import Axis, axis, windows
 
 
 @dataclass(frozen=True)
@@ -29,82 +37,117 @@ class Mapping:
         pes, slots = channel_of.shape
         return cls(pes, slots, pe[order], slot[order])
 
-    @property
-    def physical(self) -> Int:
-        """Physical channel of every output channel."""
-        return self.pe_of * self.slots + self.slot_of
+    def physical(self, first_pe: int, pes: int) -> Int:
+        """Physical channel of every output channel in a stream, -1 for those of other streams."""
+        inside = (self.pe_of >= first_pe) & (self.pe_of < first_pe + pes)
+        return np.where(inside, (self.pe_of - first_pe) * self.slots + self.slot_of, -1)
 
 
 @dataclass(frozen=True)
 class LaneColumns:
     """One lane's columns, before they become memories.
 
-    column, pe, offset, weight: int64, one element per non-zero weight and class, ordered by PE,
-    then column, then offset. count: number of columns.
+    pe, offset, weight: int64, one element per stored weight, ordered by PE, then group (root row
+    class, column class, channel), then output row, then offset.
+    starts, lengths: int64 (pes, columns): every column is a piece of its group's weights.
     """
 
     rows: Axis
     cols: Axis
     channels: int
-    column: Int
     pe: Int
     offset: Int
     weight: Int
+    starts: Int
+    lengths: Int
 
     @property
     def count(self) -> int:
         """Number of column ids."""
-        return len(self.rows.classes) * len(self.cols.classes) * self.channels
+        return self.lengths.shape[1]
 
 
-def axes(source: Source, inputs: Shape, output: Shape) -> tuple[Axis, Axis]:
+def axes(source: Source, inputs: Shape, layer: Layer) -> tuple[Axis, Axis]:
     """Vertical and horizontal classes of a source."""
-    kernel = source.weights.shape[2:]
-    pairs = ((inputs.height, output.height), (inputs.width, output.width))
-    vertical, horizontal = (
-        axis(a, b, kernel[i], source.stride[i], source.padding[i], source.dilation[i])
-        for i, (a, b) in enumerate(pairs)
+    shape, output = layer.map, layer.output
+    sizes = (
+        (inputs.height, shape.height, output.height),
+        (inputs.width, shape.width, output.width),
     )
+    vertical, horizontal = (
+        axis(
+            a, b, source.weights.shape[2 + i], source.stride[i], source.padding[i],
+            source.dilation[i], _equal_taps(source.weights, 2 + i), windows(layer.pool, i, c),
+        )
+        for i, (a, b, c) in enumerate(sizes)
+    )  # fmt: skip
     return vertical, horizontal
 
 
-def lane_columns(
-    source: Source, inputs: Shape, output: Shape, physical_in: Int, channels: int, mapping: Mapping
-) -> LaneColumns:
-    """Columns of one source.
+def _equal_taps(weights: Int, axis_: int) -> list[int]:
+    """Per kernel row (axis 2) or column (3), the first one with the same weights."""
+    slices = np.moveaxis(weights, axis_, 0).reshape(weights.shape[axis_], -1)
+    first: dict[bytes, int] = {}
+    return [first.setdefault(taps.tobytes(), i) for i, taps in enumerate(slices)]
 
-    physical_in: physical channel of each input channel; channels: how many there are, unused ones
-    included.
+
+def lane_columns(
+    source: Source, inputs: Shape, layer: Layer, physical_in: Int, channels: int, mapping: Mapping
+) -> LaneColumns:
+    """Columns of one lane.
+
+    physical_in: physical channel of each input channel, -1 for those of other lanes; channels: how
+    many physical ones there are, unused ones included.
     """
-    rows, cols = axes(source, inputs, output)
-    row_words = output.width * mapping.slots
+    rows, cols = axes(source, inputs, layer)
+    row_words = layer.map.width * mapping.slots
     out, within, tap_y, tap_x = np.nonzero(source.weights)
     values = source.weights[out, within, tap_y, tap_x]
     per_in = source.weights.shape[1]
     per_out = source.weights.shape[0] // source.groups
     channel = physical_in[(out // per_out) * per_in + within]
+    roots = sorted({root for root, _, _ in rows.parts})
+    steps = max(len(taps) for taps in rows.classes)
     parts = []
-    for row_class, row_taps in enumerate(rows.classes):
+    for number, root in enumerate(roots):
         for col_class, col_taps in enumerate(cols.classes):
-            first = (row_class * len(cols.classes) + col_class) * channels
-            for ky, dy in row_taps:
+            first = (number * len(cols.classes) + col_class) * channels
+            for step, (ky, dy) in enumerate(rows.classes[root]):
                 for kx, dx in col_taps:
-                    use = (tap_y == ky) & (tap_x == kx)
+                    use = (tap_y == ky) & (tap_x == kx) & (channel >= 0)
                     offset = dy * row_words + dx * mapping.slots + mapping.slot_of[out[use]]
-                    parts.append(
-                        (first + channel[use], mapping.pe_of[out[use]], offset, values[use])
-                    )
+                    group = first + channel[use]
+                    pe = mapping.pe_of[out[use]]
+                    parts.append((pe, group * steps + step, offset, values[use]))
     empty = np.zeros(0, np.int64)
-    column, pe, offset, weight = (
+    pe, place, offset, weight = (
         np.concatenate([empty, *arrays])
         for arrays in (zip(*parts, strict=True) if parts else [()] * 4)
     )
-    order = np.lexsort((offset, column, pe))
-    return LaneColumns(rows, cols, channels, column[order], pe[order], offset[order], weight[order])
+    order = np.lexsort((offset, place, pe))
+    counts = np.zeros((mapping.pes, len(roots) * len(cols.classes) * channels * max(steps, 1) + 1))
+    np.add.at(counts, (pe, place + 1), 1)
+    before = np.cumsum(counts, axis=1).astype(np.int64)
+    first_of, last_of = _pieces(rows, len(cols.classes) * channels, roots, steps)
+    return LaneColumns(
+        rows, cols, channels, pe[order], offset[order], weight[order],
+        before[:, first_of], before[:, last_of] - before[:, first_of],
+    )  # fmt: skip
+
+
+def _pieces(rows: Axis, width: int, roots: list[int], steps: int) -> tuple[Int, Int]:
+    """Per column id the first place of its group that it covers, and the one after its last."""
+    within = np.arange(width)
+    first, last = [], []
+    for root, begin, end in rows.parts:
+        group = (roots.index(root) * width + within) * steps
+        first.append(group + begin)
+        last.append(group + end)
+    return np.concatenate(first), np.concatenate(last)
 
 
 def lane(
-    prefix: str, source: Source, columns: LaneColumns, first: int, token: TokenFormat,
+    prefix: str, tensor: str, stream: int, columns: LaneColumns, first: int, token: TokenFormat,
     mapping: Mapping, row_words: int, ring_bits: int, column_bits: int,
 ) -> Lane:  # fmt: skip
     """The dispatcher's tables of one lane."""
@@ -112,11 +155,11 @@ def lane(
     ring = 1 << ring_bits
     row_term = np.array(rows.class_of) * len(cols.classes) * columns.channels
     completed = np.array(rows.completed())
-    masks = np.zeros((columns.count, mapping.pes), np.int64)
-    masks[columns.column, columns.pe] = 1
+    masks = (columns.lengths > 0).astype(np.int64)
     base = Field("base", ring_bits)
     return Lane(
-        source.tensor,
+        tensor,
+        stream,
         len(rows.class_of),
         len(cols.class_of),
         token,
@@ -132,7 +175,7 @@ def lane(
             (Field("term", column_bits), np.array(cols.class_of) * columns.channels),
             (base, np.array(cols.origin) * mapping.slots % ring),
         ),
-        memory(f"{prefix}_masks", *((Field(f"pe{p}", 1), own) for p, own in enumerate(masks.T))),
+        memory(f"{prefix}_masks", *((Field(f"pe{p}", 1), own) for p, own in enumerate(masks))),
     )  # fmt: skip
 
 
@@ -140,21 +183,21 @@ def pe_memories(
     layer: str, lanes: Sequence[LaneColumns], pes: int, weight_bits: int
 ) -> tuple[tuple[Memory, ...], tuple[Memory, ...]]:
     """Column pointers and weights of every PE; widths are the same in all PEs of the layer."""
-    firsts = np.cumsum([0, *(columns.count for columns in lanes)])
-    total = int(firsts[-1])
-    column = np.concatenate([c.column + first for c, first in zip(lanes, firsts, strict=False)])
+    lengths = np.concatenate([lane.lengths for lane in lanes], axis=1)
     pe, offset, weight = (
-        np.concatenate([getattr(c, name) for c in lanes]) for name in ("pe", "offset", "weight")
+        np.concatenate([getattr(lane, name) for lane in lanes])
+        for name in ("pe", "offset", "weight")
     )
-    lengths = np.zeros((pes, total), np.int64)
-    np.add.at(lengths, (pe, column), 1)
-    starts = np.cumsum(lengths, axis=1) - lengths
-    depth = max(2, int(lengths.sum(1).max()))
+    sizes = np.stack([np.bincount(lane.pe, minlength=pes) for lane in lanes], axis=1)
+    before = np.cumsum(sizes, axis=1) - sizes
+    starts = np.concatenate(
+        [lane.starts + before[:, i : i + 1] for i, lane in enumerate(lanes)], axis=1
+    )
+    depth = max(2, int(sizes.sum(1).max()))
     start_field = Field("start", bits_for(depth - 1))
-    count_field = Field("more", bits_for(lengths.max() - 1))
-    offset_field = Field("offset", bits_for(offset.max(initial=0)))
+    count_field = Field("more", bits_for(max(int(lengths.max()) - 1, 0)))
     weight_field = Field("weight", weight_bits, signed=True)
-    order = np.lexsort((column, pe))
+    offset_field = Field("offset", bits_for(offset.max(initial=0)))
     pointers, weights = [], []
     for p in range(pes):
         live = lengths[p] > 0
@@ -162,8 +205,8 @@ def pe_memories(
         pointers.append(
             memory(f"{layer}_pe{p:03}_pointers", (start_field, start), (count_field, more))
         )
-        own = order[pe[order] == p]
-        pad = np.zeros(depth - len(own), np.int64)
+        own = pe == p
+        pad = np.zeros(depth - int(own.sum()), np.int64)
         weights.append(
             memory(
                 f"{layer}_pe{p:03}_weights",
@@ -204,26 +247,62 @@ def threshold_memories(
     return tuple(memories)
 
 
-def post_memory(layer: Layer, mapping: Mapping, sum_bits: int) -> Memory:
-    """Per physical channel: bias and multipliers, or bias and class in the last layer."""
-    size, place = mapping.pes * mapping.slots, mapping.physical
-    bias = np.zeros(size, np.int64)
-    bias[place] = layer.bias
-    bias_field = Field("bias", sum_bits, signed=True)
+def post_memory(layer: Layer, name: str, physical: Int, size: int, sum_bits: int) -> Memory:
+    """Per physical channel of a stream: bias and multipliers, or bias and class in the last layer.
+
+    physical: physical channel of each output channel, -1 for those of other streams; size: how many
+    there are.
+    """
+    own = np.flatnonzero(physical >= 0)
+    place = physical[own]
+
+    def table(values: Int) -> Int:
+        result = np.zeros(size, np.int64)
+        result[place] = values[own]
+        return result
+
+    bias = (Field("bias", sum_bits, signed=True), table(layer.bias))
     if layer.requantize is None:
-        classes = np.zeros(size, np.int64)
-        classes[place] = np.arange(len(place))
-        return memory(
-            f"{layer.name}_post",
-            (bias_field, bias),
-            (Field("class", bits_for(len(place) - 1)), classes),
-        )
-    multiplier, negative = np.zeros(size, np.int64), np.zeros(size, np.int64)
-    multiplier[place] = layer.requantize.multiplier
-    negative[place] = layer.requantize.negative
+        classes = Field("class", bits_for(len(physical) - 1))
+        return memory(name, bias, (classes, table(np.arange(len(physical)))))
     return memory(
-        f"{layer.name}_post",
-        (bias_field, bias),
-        (Field("multiplier", 17), multiplier),
-        (Field("negative", 17), negative),
+        name,
+        bias,
+        (Field("multiplier", 17), table(layer.requantize.multiplier)),
+        (Field("negative", 17), table(layer.requantize.negative)),
     )
+
+
+def table_memory(layer: Layer) -> Memory | None:
+    """Activations by index (minus the least index), where there is a table."""
+    rule = layer.requantize
+    if rule is None or rule.table is None:
+        return None
+    return memory(f"{layer.name}_table", (Field("value", rule.bits, rule.signed), rule.table))
+
+
+def pool_design(layer: Layer) -> PoolDesign | None:
+    """How the PEs of a layer pool while they drain."""
+    if layer.pool is None:
+        return None
+    tables = []
+    for i, (name, outputs) in enumerate(
+        (("rows", layer.output.height), ("columns", layer.output.width))
+    ):
+        taps = layer.pool.taps(i, outputs)
+        starts = [n * layer.pool.stride[i] - layer.pool.padding[i] for n in range(outputs)]
+        live = [sum(1 << (t - start) for t in row) for row, start in zip(taps, starts, strict=True)]
+        last = [
+            sum(1 << (t - starts[n]) for t in row if not any(t in later for later in taps[n + 1 :]))
+            for n, row in enumerate(taps)
+        ]
+        bits = layer.pool.window[i]
+        tables.append(
+            memory(
+                f"{layer.name}_pool_{name}",
+                (Field("live", bits), np.array(live)),
+                (Field("last", bits), np.array(last)),
+            )
+        )
+    pool = layer.pool
+    return PoolDesign(pool.window, pool.stride, pool.padding, *tables)

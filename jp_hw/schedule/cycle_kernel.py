@@ -1,8 +1,8 @@
 """The compiled part of the cycle simulation: the RTL's queues and handshakes, cycle by cycle.
 
-All state sits in integer arrays, a row per PE, merge or layer; the constants below name the columns.
 Every function advances one kind of unit by one cycle from the registers of the cycle before, so units
-are visited from the output to the input. A word is a column number, MARKER, or NONE.
+are visited from the output to the input. A word is a token's id, MARKER, or NONE; ids index the
+tables of `traffic.Traffic`. PEs in a long column, or without work, sleep until something can happen.
 """
 
 # mypy: disable-error-code="no-untyped-def"
@@ -12,17 +12,20 @@ import numpy as np
 
 MARKER, NONE = -1, -2
 FAN = 8  # inputs of a merge
-DELAY = 6  # cycles from a drain slot to the winner queue
+DELAY = 7  # cycles from a drain slot to a word's first cycle at the head of the winner queue
 FIFO_SLACK, WINNER_SLACK = 1, 6
 BEAT_QUEUE = 64  # beats that the tokenizer holds
 QUEUE = 128  # words of any queue, at most
+NEVER = 1 << 60
 
-# a PE
-LEVEL, HEAD, READY, COLUMN, WALK, BUSY, LEFT, END, ROW, WON_LEVEL, WON_HEAD, ROOM = range(12)
+# a PE: fetched column (0: marker, -1: none), cycle in which its walk ends, drain, winner queue
+COLUMN, END_OF_WALK, BUSY, LEFT, END, ROW, OUT, HEAD, COUNT, ACTIVE = range(10)
 # a register stage of two words
 FIRST, SPARE = range(2)
-# a layer's dispatcher: pipeline stages 1..3, output register, input row, markers sent for that row
-STAGE1, STAGE2, STAGE3, SENT_OUT, IN_ROW, REPEAT = range(6)
+# a dispatcher: pipeline stages 1..3, output register, input row, markers sent for it, PE waited for
+STAGE1, STAGE2, STAGE3, SENT, IN_ROW, REPEAT, WAITS = range(7)
+# a lane's buffer: level, read position, whether it was filled, ready, its output word
+LEVEL, AT, FILLED, READY, WORD = range(5)
 
 jit = numba.njit(cache=True)
 
@@ -42,111 +45,162 @@ def spill_step(spill, word, ready):
 
 
 @jit
-def merge_step(spill, heads, pops, ready):
-    """Advance a merge of words `heads` into `spill`; sets pops where a word was taken."""
-    room = spill[SPARE] == NONE
-    word = NONE
-    chosen = -1
+def fetch_column(pe, levels, heads, fifo, depth, ready):
+    """Fetch the next column or marker from a PE's lane queues; levels, heads, ready: per lane."""
+    lanes = len(levels)
     markers = 0
-    for i in range(len(heads)):
-        if heads[i] == MARKER:
-            markers += 1
-        elif heads[i] != NONE and chosen < 0:
-            chosen = i
-            word = heads[i]
-    if markers == len(heads):
-        word = MARKER
-    spill_step(spill, word, ready)
-    for i in range(len(heads)):
-        pops[i] = room and (i == chosen or markers == len(heads))
+    pe[COLUMN] = -1
+    for lane in range(lanes):
+        if levels[lane] > 0:
+            if fifo[lane, heads[lane]] == 0:
+                markers += 1
+            else:
+                pe[COLUMN] = fifo[lane, heads[lane]]
+                heads[lane] = (heads[lane] + 1) % QUEUE
+                levels[lane] -= 1
+                ready[lane] = levels[lane] <= depth - 1 - FIFO_SLACK
+                return
+    if markers == lanes:
+        pe[COLUMN] = 0
+        for lane in range(lanes):
+            heads[lane] = (heads[lane] + 1) % QUEUE
+            levels[lane] -= 1
+            ready[lane] = levels[lane] <= depth - 1 - FIFO_SLACK
 
 
 @jit
-def drain_step(pe, row_words, winners, pipe, cycle):
-    """Use an idle cycle of a PE for its drain; the word goes into the winner pipeline."""
+def drain_step(pe, size, queue, times, won, first_id, cycle):
+    """Use an idle cycle of a PE for its drain. size: (outputs of a row, words of an output, pooled)."""
+    word = NONE
     if pe[BUSY]:
-        word = winners[pe[ROW] * row_words + row_words - pe[LEFT]]
         pe[LEFT] -= 1
+        if pe[LEFT] % size[1] == 0:
+            if won[first_id + pe[OUT]]:
+                word = first_id + pe[OUT]
+            pe[OUT] += 1
         if pe[LEFT] == 0:
             pe[BUSY] = 0
             pe[END] = 1
     else:
         word = MARKER
         pe[END] = 0
-        pe[ROW] += 1
-    pipe[(cycle + DELAY) % 8] = word
-
-
-@jit
-def winner_step(pe, queue, pipe, cycle, popped, depth):
-    """Advance the winner queue of a PE."""
-    word = pipe[cycle % 8]
-    pipe[cycle % 8] = NONE
-    if popped:
-        pe[WON_HEAD] = (pe[WON_HEAD] + 1) % QUEUE
-        pe[WON_LEVEL] -= 1
     if word != NONE:
-        queue[(pe[WON_HEAD] + pe[WON_LEVEL]) % QUEUE] = word
-        pe[WON_LEVEL] += 1
-    pe[ROOM] = pe[WON_LEVEL] <= depth - 1 - WINNER_SLACK
+        place = (pe[HEAD] + pe[COUNT]) % QUEUE
+        queue[place] = word
+        times[place] = cycle + DELAY + size[2]
+        pe[COUNT] += 1
 
 
 @jit
-def pe_step(pe, fifo, offered, depth, row_words, winners, pipe, cycle):
-    """Advance a PE up to its winner pipeline; returns whether it did a MAC.
+def has_room(pe, times, depth, pooled, cycle):
+    """Whether the winner queue said in this cycle that words may come."""
+    level = pe[COUNT]
+    limit = depth - 1 - WINNER_SLACK - pooled
+    while level > limit and times[(pe[HEAD] + level - 1) % QUEUE] > cycle:
+        level -= 1
+    return level <= limit
 
-    offered: length of the column that arrives, 0 for a marker, -1 for nothing. COLUMN holds the
-    fetched column the same way.
-    """
-    mac = pe[WALK] > 0
-    idle = not mac
+
+@jit
+def pe_step(pe, levels, heads, fifo, ready, depths, size, queue, times, won, first_id, cycle):
+    """Advance a PE; returns (MACs that it began, cycle in which it must be looked at again)."""
+    walking = pe[END_OF_WALK] > cycle
     draining = pe[BUSY] or pe[END]
-    free = pe[WALK] <= 1
-    blocked = pe[COLUMN] == 0 and draining
-    column_ready = free and not blocked
+    free = pe[END_OF_WALK] - cycle <= 1
+    column_ready = free and not (pe[COLUMN] == 0 and draining)
     fetch = pe[COLUMN] < 0 or column_ready
-    if idle and draining and pe[ROOM]:
-        drain_step(pe, row_words, winners, pipe, cycle)
-    if mac:
-        pe[WALK] -= 1
+    macs = 0
+    if not walking and draining and has_room(pe, times, depths[1], size[2], cycle):
+        drain_step(pe, size, queue, times, won, first_id, cycle)
     if pe[COLUMN] >= 0 and column_ready:
         if pe[COLUMN] == 0:
             pe[BUSY] = 1
-            pe[LEFT] = row_words
+            pe[LEFT] = size[0] * size[1]
         else:
-            pe[WALK] = pe[COLUMN]
+            macs = pe[COLUMN]
+            pe[END_OF_WALK] = cycle + 1 + macs
     if fetch:
-        pe[COLUMN] = -1
-        if pe[LEVEL] > 0:
-            pe[COLUMN] = fifo[pe[HEAD]]
-            pe[HEAD] = (pe[HEAD] + 1) % QUEUE
-            pe[LEVEL] -= 1
-    if offered >= 0:
-        fifo[(pe[HEAD] + pe[LEVEL]) % QUEUE] = offered
-        pe[LEVEL] += 1
-    pe[READY] = pe[LEVEL] <= depth - 1 - FIFO_SLACK
-    return mac
+        fetch_column(pe, levels, heads, fifo, depths[0], ready)
+    full = False
+    for lane in range(len(levels)):
+        full |= levels[lane] > 0
+    left = pe[END_OF_WALK] - (cycle + 1)
+    draining = pe[BUSY] or pe[END]
+    pe[ACTIVE] = full or pe[COLUMN] >= 0 or left > 0 or draining
+    if not pe[ACTIVE]:
+        return macs, NEVER
+    if left >= 2 and (pe[COLUMN] >= 0 or not full):
+        return macs, cycle + left
+    return macs, cycle + 1
 
 
 @jit
-def dispatcher_stalls(state, pes, lengths, first, count):
-    """Whether the token in stage 3 must wait for a PE."""
+def pes_step(lo, hi, wake, pes, levels, heads, fifo, ready, depths, size, queues, times, won, ids, cycle):
+    """Advance the PEs of a layer that are awake; ids: of one PE. Returns MACs begun."""
+    macs = 0
+    for p in range(lo, hi):
+        if wake[p] <= cycle:
+            did, wake[p] = pe_step(
+                pes[p], levels[p], heads[p], fifo[p], ready[p], depths, size, queues[p], times[p],
+                won, (p - lo) * ids, cycle,
+            )  # fmt: skip
+            macs += did
+    return macs
+
+
+@jit
+def push(p, lane, work, wake, pes, levels, heads, fifo, ready, depth, cycle):
+    """Put a column's length, or 0 for a marker, into a PE's lane queue."""
+    fifo[p, lane, (heads[p, lane] + levels[p, lane]) % QUEUE] = work
+    levels[p, lane] += 1
+    ready[p, lane] = levels[p, lane] <= depth - 1 - FIFO_SLACK
+    pes[p, ACTIVE] = 1
+    if pes[p, COLUMN] < 0:
+        wake[p] = cycle + 1
+
+
+@jit
+def stalls(state, lane, lo, hi, ready, table, pointers, targets):
+    """Whether the token in stage 3 must wait for a PE; table: column of every id."""
     word = state[STAGE3]
     if word == NONE:
         return False
-    for p in range(count):
-        if not pes[first + p, READY] and (word == MARKER or lengths[word * count + p] > 0):
+    if state[WAITS] >= 0 and not ready[state[WAITS], lane]:
+        return True
+    state[WAITS] = -1
+    if word == MARKER:
+        for p in range(lo, hi):
+            if not ready[p, lane]:
+                state[WAITS] = p
+                return True
+        return False
+    for i in range(pointers[table[word]], pointers[table[word] + 1]):
+        if not ready[lo + targets[i], lane]:
+            state[WAITS] = lo + targets[i]
             return True
     return False
+
+
+@jit
+def send(word, lane, lo, hi, table, pointers, targets, lengths, wake, pes, levels, heads, fifo, ready,
+         depth, cycle):  # fmt: skip
+    """Put a dispatched token, or marker, into the queues of its PEs."""
+    if word == MARKER:
+        for p in range(lo, hi):
+            push(p, lane, 0, wake, pes, levels, heads, fifo, ready, depth, cycle)
+    elif word != NONE:
+        for i in range(pointers[table[word]], pointers[table[word] + 1]):
+            p = lo + targets[i]
+            push(p, lane, lengths[i], wake, pes, levels, heads, fifo, ready, depth, cycle)
 
 
 @jit
 def dispatcher_step(state, stalled, word, completed):
     """Advance a dispatcher; `word` is the offered token. Returns whether it was taken."""
     if stalled:
-        state[SENT_OUT] = NONE
+        state[SENT] = NONE
         return False
-    state[SENT_OUT] = state[STAGE3]
+    state[SENT] = state[STAGE3]
     state[STAGE3] = state[STAGE2]
     state[STAGE2] = state[STAGE1]
     state[STAGE1] = word
@@ -163,12 +217,74 @@ def dispatcher_step(state, stalled, word, completed):
 
 
 @jit
+def buffer_step(buffer, memory, word, taken, depth):
+    """Advance a lane's buffer; word: offered, taken: whether its output was. Returns if it took."""
+    pushed = word != NONE and buffer[READY]
+    popped = buffer[FILLED] and (buffer[WORD] == NONE or taken)
+    if taken:
+        buffer[WORD] = NONE
+    if popped:
+        buffer[WORD] = memory[buffer[AT]]
+        buffer[AT] = (buffer[AT] + 1) % depth
+        buffer[LEVEL] -= 1
+    if pushed:
+        memory[(buffer[AT] + buffer[LEVEL]) % depth] = word
+        buffer[LEVEL] += 1
+    buffer[FILLED] = buffer[LEVEL] > 0
+    buffer[READY] = buffer[LEVEL] <= depth - 1
+    return pushed
+
+
+@jit
+def group_step(spill, lo, hi, pes, queues, times, ready, cycle):
+    """Advance the merge of some PEs' winner queues into `spill`."""
+    room = spill[SPARE] == NONE
+    word, chosen, markers = NONE, -1, 0
+    for p in range(lo, hi):
+        if pes[p, COUNT] > 0 and times[p, pes[p, HEAD]] <= cycle:
+            head = queues[p, pes[p, HEAD]]
+            if head == MARKER:
+                markers += 1
+            elif chosen < 0:
+                chosen, word = p, head
+    if markers == hi - lo:
+        word = MARKER
+    if room and word != NONE:
+        for p in range(lo, hi):
+            if p == chosen or word == MARKER:
+                pes[p, HEAD] = (pes[p, HEAD] + 1) % QUEUE
+                pes[p, COUNT] -= 1
+    spill_step(spill, word, ready)
+
+
+@jit
+def merge_step(final, groups, lo, hi, pes, queues, times, ready, cycle):
+    """Advance the two levels of merges of one stream, PEs lo..hi."""
+    number = len(groups)
+    room = final[SPARE] == NONE
+    word, chosen, markers = NONE, -1, 0
+    for g in range(number):
+        if groups[g, FIRST] == MARKER:
+            markers += 1
+        elif groups[g, FIRST] != NONE and chosen < 0:
+            chosen, word = g, groups[g, FIRST]
+    if markers == number:
+        word = MARKER
+    spill_step(final, word, ready)
+    for g in range(number):
+        taken = room and (g == chosen or word == MARKER)
+        own = lo + g * FAN
+        group_step(groups[g], own, min(own + FAN, hi), pes, queues, times, taken, cycle)
+
+
+@jit
 def requantizer_step(stages, spill, word, ready):
-    """Advance a requantizer of five stages and an output register."""
+    """Advance a requantizer's pipeline and its output register."""
     advance = spill[SPARE] == NONE
-    spill_step(spill, stages[4], ready)
+    last = len(stages) - 1
+    spill_step(spill, stages[last], ready)
     if advance:
-        for i in range(4, 0, -1):
+        for i in range(last, 0, -1):
             stages[i] = stages[i - 1]
         stages[0] = word
 
@@ -213,73 +329,6 @@ def tokenizer_step(state, beats, queue, spill, ready):
 
 
 @jit
-def layer_pes(layer_pe, fifos, queues, pipes, pops, offered, winners, row_words, depths, cycle):
-    """Advance all PEs of a layer; returns (MACs, whether any was at work)."""
-    macs = 0
-    busy = False
-    each = len(winners) // len(layer_pe)
-    for p in range(len(layer_pe)):
-        pe = layer_pe[p]
-        busy |= pe[LEVEL] > 0 or pe[COLUMN] >= 0 or pe[WALK] > 0 or pe[BUSY] > 0 or pe[END] > 0
-        own = winners[p * each : (p + 1) * each]
-        macs += pe_step(pe, fifos[p], offered[p], depths[0], row_words, own, pipes[p], cycle)
-        winner_step(pe, queues[p], pipes[p], cycle, pops[p], depths[1])
-    return macs, busy
-
-
-@jit
-def merge_layer(pes, queues, groups, final, pops, ready):
-    """Advance the two levels of merges of a layer; sets pops of the PEs' winner queues."""
-    number = len(groups)
-    heads, taken = np.empty(number, np.int64), np.zeros(number, np.bool_)
-    for g in range(number):
-        heads[g] = groups[g, FIRST]
-    merge_step(final, heads, taken, ready)
-    for g in range(number):
-        first, last = g * FAN, min((g + 1) * FAN, len(pes))
-        words = np.empty(last - first, np.int64)
-        for i in range(last - first):
-            pe = pes[first + i]
-            words[i] = queues[first + i, pe[WON_HEAD]] if pe[WON_LEVEL] > 0 else NONE
-        merge_step(groups[g], words, pops[first:last], taken[g])
-
-
-@jit
-def layer_step(pes, fifos, queues, pipes, groups, final, state, ready, word, table, winners, row_words,
-               completed, depths, stalled, cycle):  # fmt: skip
-    """Advance a whole layer; returns (whether the token was taken, MACs, busy)."""
-    count = len(pes)
-    pops = np.zeros(count, np.bool_)
-    offered = np.full(count, -1, np.int64)
-    sent = state[SENT_OUT]
-    for p in range(count):
-        if sent == MARKER:
-            offered[p] = 0
-        elif sent != NONE and table[sent * count + p] > 0:
-            offered[p] = table[sent * count + p]
-    merge_layer(pes, queues, groups, final, pops, ready)
-    macs, busy = layer_pes(
-        pes, fifos, queues, pipes, pops, offered, winners, row_words, depths, cycle
-    )
-    taken = dispatcher_step(state, stalled, word, completed)
-    return taken, macs, busy
-
-
-@jit
-def begins(sizes):
-    """Where each of consecutive parts of these sizes begins; the last entry is the whole size."""
-    firsts = np.zeros(len(sizes) + 1, np.int64)
-    firsts[1:] = np.cumsum(sizes)
-    return firsts
-
-
-@jit
-def empty(rows, words):
-    """Registers that hold no word."""
-    return np.full((rows, words), NONE, np.int64)
-
-
-@jit
 def logits_step(ends, done, word, classes, cycle):
     """Advance the logits' two buffers; returns (whether they took the word, frames done)."""
     ready = done < 2 or ends[done - 2] <= cycle
@@ -290,43 +339,112 @@ def logits_step(ends, done, word, classes, cycle):
 
 
 @jit
-def run(beats, pe_counts, row_words, in_rows, lengths, length_at, winners, winner_at,
-        completed, completed_at, fifo_depths, winner_depths, classes):  # fmt: skip
-    """Simulate all frames; returns end cycles (frames,), busy cycles and MACs (layers,)."""
-    frames, layers = beats.shape[0], len(pe_counts)
-    firsts, group_firsts = begins(pe_counts), begins((pe_counts + FAN - 1) // FAN)
-    pes = np.zeros((firsts[-1], 12), np.int64)
-    pes[:, READY], pes[:, ROOM], pes[:, COLUMN] = 1, 1, -1
-    fifos, queues, pipes = empty(firsts[-1], QUEUE), empty(firsts[-1], QUEUE), empty(firsts[-1], 8)
-    groups, finals, outs = empty(group_firsts[-1], 2), empty(layers, 2), empty(layers, 2)
-    states, stages = empty(layers, 6), empty(layers, 5)
-    states[:, IN_ROW], states[:, REPEAT] = 0, 0
+def wire_taken(wire_first, readers, wire, took, done):
+    """Whether all readers of a wire have its word; clears their marks if so."""
+    for r in range(wire_first[wire], wire_first[wire + 1]):
+        lane = readers[r]
+        if not (took[lane] or done[lane]):
+            for s in range(wire_first[wire], wire_first[wire + 1]):
+                done[readers[s]] |= took[readers[s]]
+            return False
+    for r in range(wire_first[wire], wire_first[wire + 1]):
+        done[readers[r]] = False
+    return True
+
+
+@jit
+def empty(rows, words):
+    """Registers that hold no word."""
+    return np.full((rows, words), NONE, np.int64)
+
+
+@jit
+def run(beats, classes, pe_first, lane_first, stream_first, depths, sizes, stages_of, ids, won, won_at,
+        stream_pes, group_first, wire_first, readers, wire_of, deep, in_rows, completed, completed_at,
+        tables, table_at, pointers, pointer_at, targets, lengths, limit):  # fmt: skip
+    """Simulate all frames; returns end cycles (frames,), busy cycles and MACs (layers,).
+
+    Per layer: pe_first, lane_first, stream_first (one more than layers), depths (lane and winner
+    queues), sizes (outputs of a row, words of an output, pooled), stages_of its requantizers, ids
+    per PE, won (by id, from won_at). Per stream: stream_pes (first, last + 1), group_first. Wire 0 is
+    the input's, wire 1 + s stream s's; readers: lanes, from wire_first. Per lane: wire_of, deep (its
+    buffer), in_rows, completed, tables (column of every id), pointers and targets, lengths: PEs of
+    a column with work.
+    """
+    frames, layers, lanes = beats.shape[0], len(pe_first) - 1, len(wire_of)
+    count, streams = pe_first[-1], stream_first[-1]
+    most = 1
+    for i in range(layers):
+        most = max(most, lane_first[i + 1] - lane_first[i])
+    pes, wake = np.zeros((count, 10), np.int64), np.full(count, NEVER, np.int64)
+    pes[:, COLUMN] = -1
+    levels, heads = np.zeros((count, most), np.int64), np.zeros((count, most), np.int64)
+    fifo, ready = np.zeros((count, most, QUEUE), np.int32), np.ones((count, most), np.bool_)
+    queues, times = np.zeros((count, QUEUE), np.int32), np.zeros((count, QUEUE), np.int64)
+    groups, finals = empty(group_first[-1], 2), empty(streams, 2)
+    outs, stages = empty(1 + streams, 2), empty(streams, 8)
+    states = empty(lanes, 7)
+    states[:, IN_ROW], states[:, REPEAT], states[:, WAITS] = 0, 0, -1
+    took, done_lane = np.zeros(lanes, np.bool_), np.zeros(lanes, np.bool_)
+    buffers = np.zeros((lanes, 5), np.int64)
+    buffers[:, READY], buffers[:, WORD] = 1, NONE
+    memory = np.zeros((lanes, max(1, deep.max())), np.int32)
     source, beat_queue = np.zeros(9, np.int64), np.zeros(QUEUE, np.int64)
     source[2], source[8] = 1, NONE
-    first_spill = empty(1, 2)[0]
-    ends, busy = np.zeros(frames, np.int64), np.zeros(layers, np.int64)
-    macs, taken = np.zeros(layers, np.int64), np.zeros(layers, np.bool_)
+    ends, busy, macs = np.zeros(frames, np.int64), np.zeros(layers, np.int64), np.zeros(layers, np.int64)
+    stalled = np.zeros(lanes, np.bool_)
     done, cycle = 0, 0
-    while done < frames:
+    while done < frames and cycle < limit:
         for i in range(layers - 1, -1, -1):
-            if i == layers - 1:
-                ready, done = logits_step(ends, done, finals[i, FIRST], classes, cycle)
-            else:
-                ready = outs[i, SPARE] == NONE
-                requantizer_step(stages[i], outs[i], finals[i, FIRST], taken[i + 1])
-            own = slice(firsts[i], firsts[i + 1])
-            table = lengths[length_at[i] :]
-            stalled = dispatcher_stalls(states[i], pes, table, firsts[i], pe_counts[i])
-            word = first_spill[FIRST] if i == 0 else outs[i - 1, FIRST]
-            taken[i], did, active = layer_step(
-                pes[own], fifos[own], queues[own], pipes[own],
-                groups[group_firsts[i] : group_firsts[i + 1]], finals[i], states[i], ready, word,
-                table, winners[winner_at[i] : winner_at[i + 1]], row_words[i],
-                completed[completed_at[i] : completed_at[i] + in_rows[i]],
-                (fifo_depths[i], winner_depths[i]), stalled, cycle,
+            lo, hi = pe_first[i], pe_first[i + 1]
+            first_lane, last_lane = lane_first[i], lane_first[i + 1]
+            own = slice(0, last_lane - first_lane)
+            for p in range(lo, hi):
+                if pes[p, ACTIVE]:
+                    busy[i] += 1
+                    break
+            for lane in range(first_lane, last_lane):
+                stalled[lane] = stalls(
+                    states[lane], lane - first_lane, lo, hi, ready, tables[table_at[lane] :],
+                    pointers[pointer_at[lane] :], targets,
+                )  # fmt: skip
+            macs[i] += pes_step(
+                lo, hi, wake, pes, levels[:, own], heads[:, own], fifo[:, own], ready[:, own],
+                depths[i], sizes[i], queues, times, won[won_at[i] :], ids[i], cycle,
             )  # fmt: skip
-            macs[i] += did
-            busy[i] += active
-        tokenizer_step(source, beats, beat_queue, first_spill, taken[0])
+            for lane in range(first_lane, last_lane):
+                send(
+                    states[lane, SENT], lane - first_lane, lo, hi, tables[table_at[lane] :],
+                    pointers[pointer_at[lane] :], targets, lengths, wake, pes, levels, heads, fifo,
+                    ready, depths[i, 0], cycle,
+                )  # fmt: skip
+            for s in range(stream_first[i], stream_first[i + 1]):
+                if i == layers - 1:
+                    room, done = logits_step(ends, done, finals[s, FIRST], classes, cycle)
+                else:
+                    room = outs[1 + s, SPARE] == NONE
+                    taken = outs[1 + s, FIRST] != NONE and wire_taken(
+                        wire_first, readers, 1 + s, took, done_lane
+                    )
+                    requantizer_step(
+                        stages[s, : stages_of[i]], outs[1 + s], finals[s, FIRST], taken
+                    )
+                merge_step(
+                    finals[s], groups[group_first[s] : group_first[s + 1]], stream_pes[s, 0],
+                    stream_pes[s, 1], pes, queues, times, room, cycle,
+                )  # fmt: skip
+            for lane in range(first_lane, last_lane):
+                word = NONE if done_lane[lane] else outs[wire_of[lane], FIRST]
+                offered = buffers[lane, WORD] if deep[lane] else word
+                took[lane] = dispatcher_step(
+                    states[lane], stalled[lane], offered,
+                    completed[completed_at[lane] : completed_at[lane] + in_rows[lane]],
+                )  # fmt: skip
+                if deep[lane]:
+                    took[lane] = buffer_step(
+                        buffers[lane], memory[lane], word, took[lane], deep[lane]
+                    )
+        taken = outs[0, FIRST] != NONE and wire_taken(wire_first, readers, 0, took, done_lane)
+        tokenizer_step(source, beats, beat_queue, outs[0], taken)
         cycle += 1
     return ends, busy, macs

@@ -1,10 +1,11 @@
 """The scheduled design: everything that the two back ends need, and nothing they must compute.
 
 Vocabulary. A *slot* is one of a PE's output channels; the *physical channel* of slot `s` in PE `p`
-is `p * slots + s`, and tokens carry physical channels. An output row occupies `row_words`
-accumulators in every PE, at `x * slots + slot`; rows follow one another in a *ring* of
-`1 << ring_bits` words, so a row's address is its running number times `row_words`, modulo the
-ring, across frames. A *column* is the list of non-zero weights that one token touches in one PE.
+is `p * slots + s`, with p counted from the first PE of its output *stream*; tokens carry physical
+channels. A row of sums occupies `row_words` accumulators in every PE, at `x * slots + slot`; rows
+follow one another in a *ring* of `1 << ring_bits` words, so a row's address is its running number
+times `row_words`, modulo the ring, across frames. A *column* is the list of non-zero weights that
+one token touches in one PE.
 """
 
 from dataclasses import dataclass
@@ -89,6 +90,8 @@ class TokenFormat:
 class Lane:
     """One token stream into a layer, with its own dispatcher.
 
+    tensor, stream: where its tokens come from. buffer: tokens that must find room before it (0 or
+    few: none is needed), or layers that wait for one another could wait forever.
     rows: word y = (row term, row base, number of output rows complete after input row y).
     columns: word x = (column term, column base).
     masks: word id = one bit per PE whose column `id` is not empty.
@@ -98,6 +101,7 @@ class Lane:
     """
 
     tensor: str
+    stream: int
     height: int
     width: int
     token: TokenFormat
@@ -105,6 +109,41 @@ class Lane:
     rows: Memory
     columns: Memory
     masks: Memory
+    buffer: int = 0
+
+
+@dataclass(frozen=True)
+class PoolDesign:
+    """Max pooling while a PE drains: every output takes a pass over its window.
+
+    window, stride, padding: (vertical, horizontal). rows, columns: word per output row or column:
+    (live, last), a bit for each row or column of the window: whether it lies on the map, and
+    whether no later window needs it, so that its accumulators are cleared.
+    """
+
+    window: tuple[int, int]
+    stride: tuple[int, int]
+    padding: tuple[int, int]
+    rows: Memory
+    columns: Memory
+
+    @property
+    def taps(self) -> int:
+        """Accumulators that are read for one output."""
+        return self.window[0] * self.window[1]
+
+
+@dataclass(frozen=True)
+class Stream:
+    """Some consecutive PEs of a layer, whose winners leave by one merge and requantizer.
+
+    post: word per physical channel: (bias, multiplier, negative) or, in the last layer, (bias,
+    class).
+    """
+
+    first_pe: int
+    pes: int
+    post: Memory
 
 
 @dataclass(frozen=True)
@@ -112,40 +151,52 @@ class LayerDesign:
     """One layer on its own array of PEs.
 
     channel_of: int64 (pes, slots), the output channel of each slot, -1 where a slot is unused.
+    map_height, map_width: of the sums; out_height, out_width: after pooling.
+    value_bits, value_signed: what holds the values of all lanes.
     pointers, weights, thresholds: one memory per PE. Pointer word: (first entry, entries - 1);
     weight word: (weight, offset); threshold word: a drained accumulator `a` wins if
     `a >= keep_from`, or, in a signed layer, `a <= keep_to`.
-    post: word per physical channel: (bias, multiplier, negative) or, in the last layer, (bias,
-    class).
+    table: activations by index, where requantization ends in one.
     """
 
     name: str
     pes: int
     slots: int
     channel_of: Int
+    map_height: int
+    map_width: int
     out_height: int
     out_width: int
+    value_bits: int
+    value_signed: bool
     accumulator_bits: int
     sum_bits: int
     ring_bits: int
     lanes: tuple[Lane, ...]
+    pool: PoolDesign | None
     pointers: tuple[Memory, ...]
     weights: tuple[Memory, ...]
     thresholds: tuple[Memory, ...]
-    post: Memory
+    streams: tuple[Stream, ...]
+    table: Memory | None
     requantize: Requantize | None
     fifo_depth: int
     winner_depth: int
 
     @property
     def row_words(self) -> int:
-        """Accumulators of one output row in one PE."""
-        return self.out_width * self.slots
+        """Accumulators of one row of sums in one PE."""
+        return self.map_width * self.slots
 
     @property
     def frame_step(self) -> int:
         """Distance of two frames in the ring."""
-        return (self.out_height * self.row_words) % (1 << self.ring_bits)
+        return (self.map_height * self.row_words) % (1 << self.ring_bits)
+
+    @property
+    def drain_words(self) -> int:
+        """Accumulators that one PE reads to drain one output row."""
+        return self.out_width * self.slots * (1 if self.pool is None else self.pool.taps)
 
     @property
     def columns(self) -> int:
@@ -159,8 +210,8 @@ class LayerDesign:
 
     @property
     def physical_channels(self) -> int:
-        """Slots of all PEs."""
-        return self.pes * self.slots
+        """Slots of the PEs of a stream (the largest one)."""
+        return max(stream.pes for stream in self.streams) * self.slots
 
     @property
     def output_x_bits(self) -> int:
@@ -181,7 +232,10 @@ class LayerDesign:
     def memories(self) -> list[Memory]:
         """All memory images of the layer."""
         tables = [m for lane in self.lanes for m in (lane.rows, lane.columns, lane.masks)]
-        return [*tables, *self.pointers, *self.weights, *self.thresholds, self.post]
+        tables += [] if self.pool is None else [self.pool.rows, self.pool.columns]
+        tables += [] if self.table is None else [self.table]
+        posts = [stream.post for stream in self.streams]
+        return [*tables, *self.pointers, *self.weights, *self.thresholds, *posts]
 
 
 @dataclass(frozen=True)

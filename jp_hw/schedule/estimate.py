@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from jp_hw.boards import Budget
-from jp_hw.schedule.design import LayerDesign, Memory
+from jp_hw.schedule.design import Lane, LayerDesign, Memory
 
 BRAM_BITS = 18 * 1024
 BLOCK_ROM_BITS = 2048
@@ -65,7 +65,7 @@ def pe(layer: LayerDesign) -> Resources:
     """One PE of a layer, its memories included."""
     bits, ring, lanes = layer.accumulator_bits, layer.ring_bits, len(layer.lanes)
     two_sided = layer.requantize is not None and layer.requantize.signed
-    work = 1 + layer.column_bits + ring + layer.lanes[0].token.value_bits
+    work = 1 + layer.column_bits + ring + layer.value_bits
     more = layer.pointers[0].fields[1].bits
     lut: float = 100 + 4.4 * bits + 5 * ring + 2.3 * (more - 2) + 3 * (layer.output_x_bits - 1)
     lut += 1.7 * bits * two_sided + 21 * (lanes - 1)
@@ -88,6 +88,14 @@ def merges(layer: LayerDesign) -> Resources:
     return Resources(round(lut), (2 * width + 3) * (groups + 1), 0, 0)
 
 
+def buffer(lane: Lane) -> Resources:
+    """The buffer before a lane."""
+    if not lane.buffer:
+        return Resources(0, 0, 0, 0)
+    blocks = -(-lane.buffer * lane.token.width // BRAM_BITS)
+    return Resources(60, 40 + lane.token.width, 0, blocks)
+
+
 def layer_resources(layer: LayerDesign) -> Resources:
     """A whole layer, its requantizer included."""
     one, lanes = pe(layer), len(layer.lanes)
@@ -96,8 +104,10 @@ def layer_resources(layer: LayerDesign) -> Resources:
     dispatchers = Resources(50 * lanes, 75 * lanes, 0, 0)
     tables = total(rom(lane.masks) for lane in layer.lanes)
     requantizer = Resources(45, 70, 0 if layer.requantize is None else 1, 0)
-    parts = (pes, merges(layer), counters, dispatchers, tables, requantizer, rom(layer.post))
-    return total(parts)
+    posts = total(rom(stream.post) + requantizer for stream in layer.streams)
+    buffers = total(buffer(lane) for lane in layer.lanes)
+    table = Resources(0, 0, 0, 0) if layer.table is None else rom(layer.table)
+    return total((pes, merges(layer), counters, dispatchers, tables, posts, buffers, table))
 
 
 def total(parts: Iterable[Resources]) -> Resources:

@@ -1,54 +1,130 @@
 """Which outputs an input row or column reaches: the classes behind the dispatchers' tables."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+
+from jp_hw.ir import Pool
+
+Taps = tuple[tuple[int, int], ...]
 
 
 @dataclass(frozen=True)
 class Axis:
     """One direction of a convolution, seen from the input.
 
-    classes: distinct sets of (kernel tap, output - origin); border positions and stride phases
-    get classes of their own, so no token ever computes an output that does not exist.
-    class_of, origin: per input position, its class and the first output it reaches (0 if none).
+    classes: distinct lists of (kernel tap, output - origin), by rising output; border positions and
+    stride phases get classes of their own, so no token ever computes an output that does not exist.
+    class_of, origin: per input position, its class and the output that its base points to, which can
+    lie outside the map. parts: per class (root class, first, last): its taps are the root's taps
+    first..last-1, so that their weights need not be stored twice.
     done: per output position, the input position after which it is complete, never falling.
     """
 
-    classes: tuple[tuple[tuple[int, int], ...], ...]
+    classes: tuple[Taps, ...]
     class_of: tuple[int, ...]
     origin: tuple[int, ...]
+    parts: tuple[tuple[int, int, int], ...]
     done: tuple[int, ...]
 
-    def span(self) -> int:
-        """Most outputs in the making at once: from the oldest incomplete one to the newest."""
-        widest = 1
-        for i, (kind, origin) in enumerate(zip(self.class_of, self.origin, strict=True)):
-            taps = self.classes[kind]
-            if taps:
-                oldest = next(out for out, done in enumerate(self.done) if done >= i)
-                widest = max(widest, origin + max(reach for _, reach in taps) - oldest + 1)
-        return widest
+    def newest(self) -> list[int]:
+        """Per input position the greatest output that it or an earlier one reaches, -1 for none."""
+        found, most = [], -1
+        for kind, origin in zip(self.class_of, self.origin, strict=True):
+            if self.classes[kind]:
+                most = max(most, origin + self.classes[kind][-1][1])
+            found.append(most)
+        return found
 
     def completed(self) -> list[int]:
         """Per input position, how many outputs are complete after it."""
         return [self.done.count(i) for i in range(len(self.class_of))]
 
 
-def axis(inputs: int, outputs: int, kernel: int, stride: int, padding: int, dilation: int) -> Axis:
-    """Classes of one direction; sizes in elements, padding before the first input."""
-    classes: dict[tuple[tuple[int, int], ...], int] = {}
-    class_of, origins = [], []
+def axis(
+    inputs: int,
+    outputs: int,
+    kernel: int,
+    stride: int,
+    padding: int,
+    dilation: int,
+    same: Sequence[int] | None = None,
+    windows: Sequence[Sequence[int]] | None = None,
+) -> Axis:
+    """Classes of one direction; sizes in elements, padding before the first input.
+
+    same: per tap, a number that taps of equal weights share. windows: per pooled output, the outputs
+    that it needs; others are not computed, and `done` is of pooled outputs.
+    """
+    names = list(range(kernel)) if same is None else list(same)
+    needed = set(range(outputs)) if windows is None else {o for window in windows for o in window}
+    virtual: list[tuple[Taps, int]] = []
     done = [0] * outputs
     for i in range(inputs):
         reached = []
-        for tap in range(kernel):
+        for tap in reversed(range(kernel)):
             out, rest = divmod(i + padding - tap * dilation, stride)
-            if rest == 0 and 0 <= out < outputs:
+            if rest == 0:
                 reached.append((tap, out))
-                done[out] = max(done[out], i)
         origin = min((out for _, out in reached), default=0)
-        signature = tuple((tap, out - origin) for tap, out in reached)
-        class_of.append(classes.setdefault(signature, len(classes)))
+        inside = [(tap, out) for tap, out in reached if out in needed]
+        for _, out in inside:
+            done[out] = max(done[out], i)
+        virtual.append((tuple((names[tap], out - origin) for tap, out in inside), origin))
+    found = {taps for taps, _ in virtual}
+    classes: dict[Taps, int] = {}
+    class_of, origins = [], []
+    for taps, origin in virtual:
+        if not any(_slice(taps, whole) for whole in found if whole != taps):
+            first = taps[0][1] if taps else 0
+            taps, origin = tuple((tap, out - first) for tap, out in taps), origin + first
+        class_of.append(classes.setdefault(taps, len(classes)))
         origins.append(origin)
-    for out in range(1, outputs):
+    if windows is not None:
+        done = [max(done[out] for out in window) for window in windows]
+    for out in range(1, len(done)):
         done[out] = max(done[out], done[out - 1])
-    return Axis(tuple(classes), tuple(class_of), tuple(origins), tuple(done))
+    return Axis(
+        tuple(classes), tuple(class_of), tuple(origins), _parts(tuple(classes)), tuple(done)
+    )
+
+
+def _slice(taps: Taps, whole: Taps) -> tuple[int, int] | None:
+    """Where taps lie in one piece within the whole."""
+    if taps:
+        for first in range(len(whole) - len(taps) + 1):
+            if whole[first : first + len(taps)] == taps:
+                return first, first + len(taps)
+    return None
+
+
+def _parts(classes: tuple[Taps, ...]) -> tuple[tuple[int, int, int], ...]:
+    """Every class as a piece of the longest class that contains it."""
+    order = sorted(range(len(classes)), key=lambda i: (-len(classes[i]), i))
+    parts = []
+    for own, taps in enumerate(classes):
+        root, place = own, (0, len(taps))
+        for other in order:
+            found = _slice(taps, classes[other])
+            if found is not None:
+                root, place = other, found
+                break
+        parts.append((root, *place))
+    return tuple(parts)
+
+
+def windows(pool: Pool | None, direction: int, outputs: int) -> list[list[int]]:
+    """Per output, the rows (direction 0) or columns (1) of sums that it is the greatest of."""
+    return [[i] for i in range(outputs)] if pool is None else pool.taps(direction, outputs)
+
+
+def ring_rows(axes: Sequence[Axis], needs: Sequence[Sequence[int]], rows: int) -> int:
+    """Rows of sums that are alive at once: of the output row that is drained, up to the newest.
+
+    axes: vertical, of every lane. needs: `windows` of the output rows. rows: of sums in a frame.
+    """
+    most = 1
+    newest = [max(axis.newest()[axis.done[q]] for axis in axes) for q in range(len(needs))]
+    for q, new in enumerate(newest):
+        drained = needs[q - 1][0] - (rows if q == 0 else 0)
+        most = max(most, new - drained + 1)
+    return most

@@ -5,9 +5,9 @@ from collections.abc import Sequence
 from jp_hw import golden
 from jp_hw.boards import Board
 from jp_hw.errors import JpHwError
-from jp_hw.ir import Int, Network
+from jp_hw.ir import Network
 from jp_hw.schedule.allocate import allocate
-from jp_hw.schedule.build import build_layers, check_chain, input_memories
+from jp_hw.schedule.build import Placement, build_layers, input_memories
 from jp_hw.schedule.design import Design, LayerDesign
 
 
@@ -19,7 +19,6 @@ def schedule(
     pes: at most so many PEs in all; as many as help and fit unless given. clock_mhz: the board's
     default unless given. Deterministic. Raises JpHwError if the network does not fit.
     """
-    check_chain(network)
     clock = board.clock_mhz if clock_mhz is None else clock_mhz
     if not 1.0 <= clock <= 1000.0:
         raise JpHwError(f"a clock of {clock} MHz is outside 1..1000 (--clock)")
@@ -27,9 +26,10 @@ def schedule(
     return _design(network, board, clock, allocate(network, tensors, board, pes))
 
 
-def place(network: Network, board: Board, clock_mhz: float, placements: Sequence[Int]) -> Design:
-    """The design whose layers compute given channels: channel_of, int64 (pes, slots), per layer."""
-    check_chain(network)
+def place(
+    network: Network, board: Board, clock_mhz: float, placements: Sequence[Placement]
+) -> Design:
+    """The design whose layers are computed at given places."""
     return _design(network, board, clock_mhz, build_layers(network, placements))
 
 

@@ -1,5 +1,7 @@
 """The winner rule in the accumulator's domain, and how wide an accumulator must be."""
 
+import numpy as np
+
 from jp_hw.ir import Requantize
 
 
@@ -25,27 +27,42 @@ def never(bits: int) -> int:
 
 
 def keep_from(rule: Requantize, channel: int, bias: int, bits: int) -> int:
-    """Least accumulator whose activation is a positive winner.
-
-    With t the least kept value, `(s * m + half) >> shift >= t` means
-    `s >= ceil(((t << shift) - half) / m)` for the positive `s = acc + bias`.
-    """
-    least, factor = max(rule.theta, 1), int(rule.multiplier[channel])
-    if least > rule.high or factor == 0:
-        return never(bits)
-    half = 1 << (rule.shift - 1)
-    total = -((half - (least << rule.shift)) // factor)
-    return min(max(total - bias, always(bits)), never(bits))
+    """Least accumulator whose activation is a positive winner."""
+    least = max(rule.theta, 1)
+    if rule.table is not None:
+        least = rule.low + int(np.searchsorted(rule.table, least))
+    return _clamp(_least_sum(rule, channel, least), bias, bits)
 
 
 def keep_to(rule: Requantize, channel: int, bias: int, bits: int) -> int:
-    """Greatest accumulator whose activation is a negative winner (unreachable if there is none).
+    """Greatest accumulator whose activation is a negative winner (unreachable if there is none)."""
+    most = -max(rule.theta, 1)
+    if rule.table is not None:
+        most = rule.low + int(np.searchsorted(rule.table, most, side="right")) - 1
+    total = _least_sum(rule, channel, most + 1)
+    return _clamp(None if total is None else total - 1, bias, bits)
 
-    `(s * m + half) >> shift <= -t` means `s * m <= ((1 - t) << shift) - half - 1` for `s < 0`.
+
+def _clamp(total: float | None, bias: int, bits: int) -> int:
+    """A sum as an accumulator; None stands for one that is never reached."""
+    if total is None:
+        return never(bits)
+    return int(min(max(total - bias, always(bits)), never(bits)))
+
+
+def _least_sum(rule: Requantize, channel: int, value: int) -> float | None:
+    """Least sum s = acc + bias whose clamped, rounded product is at least `value`.
+
+    `(s * m + half) >> shift >= value` means `s * m >= (value << shift) - half`. Every sum does where
+    value is at most `low`; none (None) where it is more than `high`, or where m is 0.
     """
-    least, factor = max(rule.theta, 1), int(rule.negative[channel])
-    if -least < rule.low or factor == 0:
-        return always(bits)
-    half = 1 << (rule.shift - 1)
-    total = (((1 - least) << rule.shift) - half - 1) // factor
-    return min(max(total - bias, always(bits)), never(bits))
+    if value <= rule.low:
+        return -np.inf
+    if value > rule.high:
+        return None
+    wanted = (value << rule.shift) - (1 << (rule.shift - 1))
+    if value > 0:  # sums of 0 and more give 0 and more, those below 0 at most 0
+        factor = int(rule.multiplier[channel])
+        return -(-wanted // factor) if factor else None
+    factor = int(rule.negative[channel])
+    return min(-(-wanted // factor), 0) if factor else -np.inf

@@ -1,4 +1,8 @@
-"""What really flows through a design on given images: the input of the cycle simulation."""
+"""What really flows through a design on given images: the input of the cycle simulation.
+
+A token has an *id*: in the input, frame by frame, its byte's place; behind a layer, the place of its
+accumulator in the order PE, output row (frames end to end), x, slot.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -6,32 +10,39 @@ from dataclasses import dataclass
 import numpy as np
 
 from jp_hw import golden
-from jp_hw.ir import INPUT, Int, Network
-from jp_hw.schedule.build import BEAT, MARKER_COLUMN, NO_COLUMN, channels_read
+from jp_hw.ir import INPUT, Int, Network, Shape
+from jp_hw.schedule.build import BEAT, MARKER_COLUMN, channels_read
 from jp_hw.schedule.design import Design, Lane, LayerDesign, Memory
 
 
 @dataclass(frozen=True)
-class LayerTraffic:
-    """One layer's part.
+class LaneTraffic:
+    """One lane's part.
 
-    lengths: int64 (columns, pes), entries of each column in each PE.
-    completed: int64 (input rows,), output rows complete after each input row.
-    winners: int64 (pes, frames * output rows, row words), in drain order: the column that a drained
-    accumulator becomes in the next layer (0 in the last layer), NO_COLUMN where it does not win.
+    columns: int64 (ids,), the column of every id of the lane's tensor; lengths: int64 (columns, pes),
+    entries of each column in each PE; completed: int64 (input rows,), output rows complete after
+    each input row.
     """
 
+    columns: Int
     lengths: Int
     completed: Int
-    winners: Int
+
+
+@dataclass(frozen=True)
+class LayerTraffic:
+    """One layer's part. won: bool (ids,), whether an accumulator becomes a token."""
+
+    lanes: tuple[LaneTraffic, ...]
+    won: np.ndarray
 
 
 @dataclass(frozen=True)
 class Traffic:
     """Input events and layers.
 
-    beats: int64 (frames, beats, 1 + events): number of events, then each event's column in the first
-    layer, MARKER_COLUMN for a row's end.
+    beats: int64 (frames, beats, 1 + events): number of events, then each event's id, MARKER_COLUMN
+    for a row's end.
     """
 
     beats: Int
@@ -53,22 +64,31 @@ def of_layers(
 ) -> Traffic:
     """Traffic of a batch, integers (n, height, width, channels), through scheduled layers."""
     values = golden.tensors(network, images)
+    places = {INPUT: _input_places(network.input.shape, len(images))}
     parts = []
-    for i, layer in enumerate(layers):
-        after = layers[i + 1] if i + 1 < len(layers) else None
-        completed = field(layer.lanes[0].rows, "completed")[: layer.lanes[0].height]
+    for layer in layers:
+        lanes = tuple(
+            LaneTraffic(
+                column_of(lane, *_in_stream(places[lane.tensor], lane, layers)),
+                lengths(layer, lane),
+                field(lane.rows, "completed")[: lane.height],
+            )
+            for lane in layer.lanes
+        )
         sent = values[layer.name] * channels_read(network, layer.name)
-        parts.append(LayerTraffic(lengths(layer), completed, _winners(layer, after, sent)))
-    return Traffic(_beats(layers[0].lanes[0], keep, values[INPUT]), tuple(parts))
+        won = sent != 0 if layer.requantize is not None else np.ones(sent.shape, np.bool_)
+        places[layer.name] = _places(layer, len(images))
+        parts.append(LayerTraffic(lanes, _drained(layer, won)))
+    return Traffic(_beats(keep, values[INPUT]), tuple(parts))
 
 
-def lengths(layer: LayerDesign) -> Int:
-    """Entries of each column of a layer's first lane in each PE, int64 (columns, pes)."""
-    lane = layer.lanes[0]
+def lengths(layer: LayerDesign, lane: Lane) -> Int:
+    """Entries of each column of a lane in each PE, int64 (columns, pes)."""
     mask = np.stack(lane.masks.values, axis=1)
     more = np.stack([field(pointer, "more") for pointer in layer.pointers], axis=1)
-    own = slice(lane.first_column, lane.first_column + len(mask))
-    return np.where(mask != 0, more[own] + 1, 0)
+    count = min(len(mask), len(more) - lane.first_column)  # memories are padded to two words
+    own = slice(lane.first_column, lane.first_column + count)
+    return np.where(mask[:count] != 0, more[own] + 1, 0)
 
 
 def column_of(lane: Lane, row: Int, x: Int, channel: Int) -> Int:
@@ -76,42 +96,54 @@ def column_of(lane: Lane, row: Int, x: Int, channel: Int) -> Int:
     return field(lane.rows, "term")[row] + field(lane.columns, "term")[x] + channel
 
 
-def _winners(layer: LayerDesign, after: LayerDesign | None, values: Int) -> Int:
-    """Winners in drain order; values: (n, height, width, channels), 0 where nothing is sent."""
-    count, height, width = values.shape[:3]
-    used = layer.channel_of >= 0
-    won = np.full((count, height, layer.pes, width, layer.slots), NO_COLUMN, np.int64)
-    slots = values[..., np.maximum(layer.channel_of, 0)].transpose(0, 1, 3, 2, 4)
-    live = np.broadcast_to(used[None, None, :, None, :], won.shape)
-    if after is None:
-        won[live] = 0
-    else:
-        _, rows, pe, x, slot = np.indices(won.shape, sparse=True)
-        column = column_of(after.lanes[0], rows, x, pe * layer.slots + slot)
-        won = np.where(live & (slots != 0), column, won)
-    return won.transpose(2, 0, 1, 3, 4).reshape(layer.pes, count * height, width * layer.slots)
+Places = tuple[Int, Int, Int]
+"""Row, x and physical channel (of all PEs) of every id."""
 
 
-def _beats(lane: Lane, keep: Memory, values: Int) -> Int:
+def _input_places(shape: Shape, count: int) -> Places:
+    row, x, channel = np.indices((shape.height, shape.width, shape.channels)).reshape(3, -1)
+    return np.tile(row, count), np.tile(x, count), np.tile(channel, count)
+
+
+def _places(layer: LayerDesign, count: int) -> Places:
+    size = (layer.pes, count, layer.out_height, layer.out_width, layer.slots)
+    pe, _, row, x, slot = np.indices(size).reshape(5, -1)
+    return row, x, pe * layer.slots + slot
+
+
+def _in_stream(places: Places, lane: Lane, layers: Sequence[LayerDesign]) -> Places:
+    """Places with channels counted from the lane's stream; 0 for ids of other streams."""
+    for layer in layers:
+        if layer.name == lane.tensor:
+            stream = layer.streams[lane.stream]
+            row, x, channel = places
+            channel = channel - stream.first_pe * layer.slots
+            inside = (channel >= 0) & (channel < stream.pes * layer.slots)
+            return row, x, np.where(inside, channel, 0)
+    return places
+
+
+def _drained(layer: LayerDesign, won: np.ndarray) -> np.ndarray:
+    """What wins, in the order of ids; won: bool (n, height, width, channels)."""
+    slots = won[..., np.maximum(layer.channel_of, 0)] & (layer.channel_of >= 0)
+    return np.ascontiguousarray(slots.transpose(3, 0, 1, 2, 4)).reshape(-1)
+
+
+def _beats(keep: Memory, values: Int) -> Int:
     """Events of every input beat."""
     count, height, width, channels = values.shape
-    kept = np.stack(keep.values, axis=1).reshape(-1)[: height * width * channels]
+    size, row_bytes = height * width * channels, width * channels
+    kept = np.stack(keep.values, axis=1).reshape(-1)[:size]
     flat = values.reshape(count, -1) * kept
-    place = np.arange(height * width * channels)
-    row, x, channel = np.unravel_index(place, (height, width, channels))
-    column = column_of(lane, row, x, channel)
-    number = -(-len(place) // BEAT)
-    row_bytes = width * channels
     most = BEAT + -(-BEAT // row_bytes)
-    beats = np.zeros((count, number, 1 + most), np.int64)
+    beats = np.zeros((count, -(-size // BEAT), 1 + most), np.int64)
     for n in range(count):
-        for b in range(number):
-            events = []
-            for i in range(b * BEAT, min((b + 1) * BEAT, len(place))):
-                if flat[n, i]:
-                    events.append(column[i])
-                if (i + 1) % row_bytes == 0:
-                    events.append(MARKER_COLUMN)
-            beats[n, b, 0] = len(events)
-            beats[n, b, 1 : 1 + len(events)] = events
+        for place in range(size):
+            beat = beats[n, place // BEAT]
+            if flat[n, place]:
+                beat[0] += 1
+                beat[beat[0]] = n * size + place
+            if (place + 1) % row_bytes == 0:
+                beat[0] += 1
+                beat[beat[0]] = MARKER_COLUMN
     return beats

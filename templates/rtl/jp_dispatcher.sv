@@ -1,7 +1,7 @@
 // Dispatcher of one lane: turns tokens into columns of work for the PEs that have any.
 //
 // Contract: takes tokens {marker, channel, x, value}, rows in order, a marker after each row. For a
-// value it sends {0, column, base, value} to the PEs whose mask bit is set; for the marker of row y
+// value it sends {0, column, base, value} to the PEs whose mask bit is set (the value extended); for the marker of row y
 // it sends as many markers {1, ...} to all PEs as output rows are complete after it (0, 1 or more).
 //   column = FirstColumn + row term + column term + channel
 //   base   = row base + column base + start of the frame, modulo the ring
@@ -12,7 +12,9 @@ module jp_dispatcher #(
     parameter int Pes = 1,
     parameter int Height = 1,
     parameter int Width = 1,
-    parameter int ValueBits = 8,
+    parameter int ValueBits = 8,    // of a token
+    parameter int ValueSigned = 0,
+    parameter int OutValueBits = 8,  // of the work, at least ValueBits
     parameter int XBits = 1,
     parameter int ChannelBits = 1,
     parameter int ColumnBits = 1,
@@ -22,7 +24,7 @@ module jp_dispatcher #(
     parameter int CompletedBits = 1,
     parameter int FrameStep = 0,
     localparam int TokenWidth = 1 + ChannelBits + XBits + ValueBits,
-    localparam int WorkWidth = 1 + ColumnBits + RingBits + ValueBits
+    localparam int WorkWidth = 1 + ColumnBits + RingBits + OutValueBits
 ) (
     input  logic                  clk_i,
     input  logic                  rst_ni,
@@ -132,7 +134,10 @@ module jp_dispatcher #(
     if (!rst_ni) pe_valid_o <= '0;
     else pe_valid_o <= target & {Pes{!stall}};
   end
-  always_ff @(posedge clk_i) pe_work_o <= {marker_3q, column_3q, base_3q, value_3q};
+  logic [OutValueBits-1:0] wide_3;
+  if (ValueSigned != 0) assign wide_3 = OutValueBits'($signed(value_3q));
+  else assign wide_3 = OutValueBits'(value_3q);
+  always_ff @(posedge clk_i) pe_work_o <= {marker_3q, column_3q, base_3q, wide_3};
 
   assign count_token_o = take && !marker;
   assign count_stall_o = stall;

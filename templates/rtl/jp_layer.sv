@@ -1,9 +1,9 @@
-// One layer: lane dispatchers, an array of PEs, and the merge of their winners.
+// One layer: lane dispatchers, an array of PEs, and the merges of their winners.
 //
-// Contract: takes one token stream per lane, gives one stream of winners {marker, channel, x,
-// accumulator} with a marker after each output row. Frames follow one another without a gap. All
-// lanes must have the same table sizes as the parameters say, per lane, packed 32 bits each in the
-// parameters whose name begins with Lane.
+// Contract: takes one token stream per lane, gives Streams streams of winners {marker, channel, x,
+// accumulator}, each with a marker after each output row; stream s has the PEs from StreamFirst[s]
+// up to StreamFirst[s + 1], and its channels are counted from the first of them. Frames follow one
+// another without a gap. Parameters whose name begins with Lane or Stream hold 32 bits for each.
 // Counters are cleared by reset and wrap at 32 bits: tokens, MACs, cycles with any work (busy),
 // cycles in which a dispatcher waited for a full PE (stalled), frames.
 module jp_layer #(
@@ -12,6 +12,8 @@ module jp_layer #(
     parameter int Pes = 1,
     parameter [32*Lanes-1:0] LaneHeight = 1,
     parameter [32*Lanes-1:0] LaneWidth = 1,
+    parameter [32*Lanes-1:0] LaneValueBits = 8,
+    parameter [32*Lanes-1:0] LaneValueSigned = 0,
     parameter [32*Lanes-1:0] LaneXBits = 1,
     parameter [32*Lanes-1:0] LaneChannelBits = 1,
     parameter [32*Lanes-1:0] LaneColumns = 2,
@@ -19,7 +21,9 @@ module jp_layer #(
     parameter [32*Lanes-1:0] LaneCompletedBits = 1,
     parameter [32*Lanes-1:0] LaneTokenWidth = 11,
     parameter int TokenStride = 11,   // distance of two lanes' tokens in token_i
-    parameter int ValueBits = 8,
+    parameter int Streams = 1,
+    parameter [32*(Streams+1)-1:0] StreamFirst = {32'd1, 32'd0},
+    parameter int ValueBits = 8,      // holds the values of all lanes
     parameter int ValueSigned = 0,
     parameter int ColumnBits = 1,
     parameter int Columns = 2,
@@ -32,8 +36,17 @@ module jp_layer #(
     parameter int Entries = 2,
     parameter int AccBits = 16,
     parameter int Slots = 1,
+    parameter int MapWidth = 1,
+    parameter int MapHeight = 1,
     parameter int OutWidth = 1,
     parameter int OutHeight = 1,
+    parameter int Pool = 0,
+    parameter int PoolRows = 1,
+    parameter int PoolCols = 1,
+    parameter int StrideY = 1,
+    parameter int StrideX = 1,
+    parameter int PadY = 0,
+    parameter int PadX = 0,
     parameter int ChannelBits = 1,
     parameter int OutXBits = 1,
     parameter int TwoSided = 0,
@@ -46,14 +59,13 @@ module jp_layer #(
     input  logic [Lanes-1:0]             token_valid_i,
     output logic [Lanes-1:0]             token_ready_o,
     input  logic [Lanes*TokenStride-1:0] token_i,
-    output logic                         winner_valid_o,
-    input  logic                         winner_ready_i,
-    output logic [WinnerWidth-1:0]       winner_o,
+    output logic [Streams-1:0]           winner_valid_o,
+    input  logic [Streams-1:0]           winner_ready_i,
+    output logic [Streams*WinnerWidth-1:0] winner_o,
     output logic [5*32-1:0]              counters_o  // {frames, stalled, busy, MACs, tokens}
 );
   localparam int WorkWidth = 1 + ColumnBits + RingBits + ValueBits;
   localparam int Fan = 8;  // inputs of a merge
-  localparam int Groups = (Pes + Fan - 1) / Fan;
 
   // ---- dispatchers
   logic [Lanes-1:0][Pes-1:0] lane_valid, lane_ready;
@@ -61,13 +73,15 @@ module jp_layer #(
   logic [Lanes-1:0] lane_token, lane_stall;
 
   for (genvar l = 0; l < Lanes; l++) begin : g_lane
-    localparam logic [7:0] Digit = 8'h30 + 8'(l);
+    localparam logic [15:0] Number = {8'h30 + 8'(l / 10), 8'h30 + 8'(l % 10)};
     jp_dispatcher #(
-        .Prefix({Prefix, "_lane", Digit}),
+        .Prefix({Prefix, "_lane", Number}),
         .Pes(Pes),
         .Height(LaneHeight[32*l +: 32]),
         .Width(LaneWidth[32*l +: 32]),
-        .ValueBits(ValueBits),
+        .ValueBits(LaneValueBits[32*l +: 32]),
+        .ValueSigned(LaneValueSigned[32*l +: 32]),
+        .OutValueBits(ValueBits),
         .XBits(LaneXBits[32*l +: 32]),
         .ChannelBits(LaneChannelBits[32*l +: 32]),
         .ColumnBits(ColumnBits),
@@ -97,74 +111,91 @@ module jp_layer #(
   logic [Pes-1:0] pe_valid, pe_ready, pe_mac, pe_busy;
   logic [Pes*WinnerWidth-1:0] pe_winner;
 
-  for (genvar p = 0; p < Pes; p++) begin : g_pe
-    localparam logic [23:0] Number = {8'h30 + 8'((p / 100) % 10), 8'h30 + 8'((p / 10) % 10), 8'h30 + 8'(p % 10)};
-    logic [Lanes-1:0] work_valid, work_ready;
-    for (genvar l = 0; l < Lanes; l++) begin : g_lane
-      assign work_valid[l] = lane_valid[l][p];
-      assign lane_ready[l][p] = work_ready[l];
+  for (genvar s = 0; s < Streams; s++) begin : g_stream
+    for (genvar p = StreamFirst[32*s +: 32]; p < StreamFirst[32*(s+1) +: 32]; p++) begin : g_pe
+      localparam logic [23:0] Number = {8'h30 + 8'((p / 100) % 10), 8'h30 + 8'((p / 10) % 10), 8'h30 + 8'(p % 10)};
+      logic [Lanes-1:0] work_valid, work_ready;
+      for (genvar l = 0; l < Lanes; l++) begin : g_lane
+        assign work_valid[l] = lane_valid[l][p];
+        assign lane_ready[l][p] = work_ready[l];
+      end
+      jp_pe #(
+          .Prefix({Prefix, "_pe", Number}),
+          .PoolPrefix(Prefix),
+          .Lanes(Lanes),
+          .ColumnBits(ColumnBits),
+          .Columns(Columns),
+          .RingBits(RingBits),
+          .ValueBits(ValueBits),
+          .ValueSigned(ValueSigned),
+          .StartBits(StartBits),
+          .MoreBits(MoreBits),
+          .WeightBits(WeightBits),
+          .OffsetBits(OffsetBits),
+          .Entries(Entries),
+          .AccBits(AccBits),
+          .Slots(Slots),
+          .MapWidth(MapWidth),
+          .MapHeight(MapHeight),
+          .OutWidth(OutWidth),
+          .OutHeight(OutHeight),
+          .Pool(Pool),
+          .PoolRows(PoolRows),
+          .PoolCols(PoolCols),
+          .StrideY(StrideY),
+          .StrideX(StrideX),
+          .PadY(PadY),
+          .PadX(PadX),
+          .FirstChannel((p - StreamFirst[32*s +: 32]) * Slots),
+          .ChannelBits(ChannelBits),
+          .OutXBits(OutXBits),
+          .TwoSided(TwoSided),
+          .FifoDepth(FifoDepth),
+          .WinnerDepth(WinnerDepth)
+      ) u_pe (
+          .clk_i, .rst_ni,
+          .work_valid_i(work_valid),
+          .work_ready_o(work_ready),
+          .work_i(lane_work),
+          .winner_valid_o(pe_valid[p]),
+          .winner_ready_i(pe_ready[p]),
+          .winner_o(pe_winner[p*WinnerWidth +: WinnerWidth]),
+          .count_mac_o(pe_mac[p]),
+          .busy_o(pe_busy[p])
+      );
     end
-    jp_pe #(
-        .Prefix({Prefix, "_pe", Number}),
-        .Lanes(Lanes),
-        .ColumnBits(ColumnBits),
-        .Columns(Columns),
-        .RingBits(RingBits),
-        .ValueBits(ValueBits),
-        .ValueSigned(ValueSigned),
-        .StartBits(StartBits),
-        .MoreBits(MoreBits),
-        .WeightBits(WeightBits),
-        .OffsetBits(OffsetBits),
-        .Entries(Entries),
-        .AccBits(AccBits),
-        .Slots(Slots),
-        .OutWidth(OutWidth),
-        .FirstChannel(p * Slots),
-        .ChannelBits(ChannelBits),
-        .OutXBits(OutXBits),
-        .TwoSided(TwoSided),
-        .FifoDepth(FifoDepth),
-        .WinnerDepth(WinnerDepth)
-    ) u_pe (
+
+    // merge: groups of PEs first, then the groups
+    localparam int First = StreamFirst[32*s +: 32];
+    localparam int Count = StreamFirst[32*(s+1) +: 32] - First;
+    localparam int Groups = (Count + Fan - 1) / Fan;
+    logic [Groups-1:0] group_valid, group_ready;
+    logic [Groups*WinnerWidth-1:0] group_winner;
+
+    for (genvar g = 0; g < Groups; g++) begin : g_group
+      localparam int Size = (g + 1) * Fan > Count ? Count - g * Fan : Fan;
+      localparam int At = First + g * Fan;
+      jp_merge #(.Inputs(Size), .Width(WinnerWidth)) u_merge (
+          .clk_i, .rst_ni,
+          .valid_i(pe_valid[At +: Size]),
+          .ready_o(pe_ready[At +: Size]),
+          .data_i(pe_winner[At*WinnerWidth +: Size*WinnerWidth]),
+          .valid_o(group_valid[g]),
+          .ready_i(group_ready[g]),
+          .data_o(group_winner[g*WinnerWidth +: WinnerWidth])
+      );
+    end
+
+    jp_merge #(.Inputs(Groups), .Width(WinnerWidth)) u_merge (
         .clk_i, .rst_ni,
-        .work_valid_i(work_valid),
-        .work_ready_o(work_ready),
-        .work_i(lane_work),
-        .winner_valid_o(pe_valid[p]),
-        .winner_ready_i(pe_ready[p]),
-        .winner_o(pe_winner[p*WinnerWidth +: WinnerWidth]),
-        .count_mac_o(pe_mac[p]),
-        .busy_o(pe_busy[p])
+        .valid_i(group_valid),
+        .ready_o(group_ready),
+        .data_i(group_winner),
+        .valid_o(winner_valid_o[s]),
+        .ready_i(winner_ready_i[s]),
+        .data_o(winner_o[s*WinnerWidth +: WinnerWidth])
     );
   end
-
-  // ---- merge: groups of PEs first, then the groups
-  logic [Groups-1:0] group_valid, group_ready;
-  logic [Groups*WinnerWidth-1:0] group_winner;
-
-  for (genvar g = 0; g < Groups; g++) begin : g_group
-    localparam int Size = (g + 1) * Fan > Pes ? Pes - g * Fan : Fan;
-    jp_merge #(.Inputs(Size), .Width(WinnerWidth)) u_merge (
-        .clk_i, .rst_ni,
-        .valid_i(pe_valid[g*Fan +: Size]),
-        .ready_o(pe_ready[g*Fan +: Size]),
-        .data_i(pe_winner[g*Fan*WinnerWidth +: Size*WinnerWidth]),
-        .valid_o(group_valid[g]),
-        .ready_i(group_ready[g]),
-        .data_o(group_winner[g*WinnerWidth +: WinnerWidth])
-    );
-  end
-
-  jp_merge #(.Inputs(Groups), .Width(WinnerWidth)) u_merge (
-      .clk_i, .rst_ni,
-      .valid_i(group_valid),
-      .ready_o(group_ready),
-      .data_i(group_winner),
-      .valid_o(winner_valid_o),
-      .ready_i(winner_ready_i),
-      .data_o(winner_o)
-  );
 
   // ---- counters, one cycle behind
   jp_counters #(.Lanes(Lanes), .Pes(Pes), .OutHeight(OutHeight)) u_counters (
@@ -173,7 +204,7 @@ module jp_layer #(
       .mac_i(pe_mac),
       .busy_i(pe_busy),
       .stall_i(lane_stall),
-      .row_i(winner_valid_o && winner_ready_i && winner_o[WinnerWidth-1]),
+      .row_i(winner_valid_o[0] && winner_ready_i[0] && winner_o[WinnerWidth-1]),
       .counters_o
   );
 endmodule

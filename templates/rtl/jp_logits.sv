@@ -5,7 +5,7 @@
 // tlast on the last. tuser is the frame's error flag, taken from error_i (one per frame, in order).
 // Two frames can be inside, one arriving while the other leaves.
 module jp_logits #(
-    parameter Prefix = "",  // Prefix_post.mem: {class, bias} per channel
+    parameter PostFile = "",  // {class, bias} per channel
     parameter int Channels = 2,
     parameter int ChannelBits = 1,
     parameter int XBits = 1,
@@ -35,7 +35,7 @@ module jp_logits #(
   logic [ClassBits-1:0] class_1, class_2q;
 
   // ---- add the bias
-  jp_rom #(.File({Prefix, "_post.mem"}), .Width(ClassBits + SumBits), .Depth(Channels),
+  jp_rom #(.File(PostFile), .Width(ClassBits + SumBits), .Depth(Channels),
            .AddrBits(ChannelBits)) u_post (
       .clk_i, .en_i(advance), .addr_i(winner_i[AccBits+XBits +: ChannelBits]),
       .data_o({class_1, bias_1})

@@ -3,14 +3,17 @@
 // Contract: each lane brings work {0, column, base, value} or {1, ...}, a marker. For a column the
 // PE adds weight * value to the accumulators base + offset (modulo the ring) of its non-zero weights,
 // one a cycle. When all lanes have come to a marker, the oldest output row is complete: the PE drains
-// its RowWords accumulators in idle cycles, while the columns of later rows go on, and sends
-// {0, channel, x, accumulator} for each that wins (accumulator >= keep_from, or <= keep_to where
-// TwoSided), then a marker {1, ...}. A further marker waits until the drain before it has ended.
+// its accumulators in idle cycles (with Pool, the greatest of every window of them), while the columns
+// of later rows go on, and sends {0, channel, x, accumulator} for each that wins (accumulator >=
+// keep_from, or <= keep_to where TwoSided), then a marker {1, ...}. A further marker waits until the
+// drain before it has ended.
 // Edge cases: a column must not be empty (the dispatcher's masks see to that). After reset the PE
 // first clears its ring, one word a cycle, and takes no work meanwhile.
-// Latency: 10 cycles from a marker at a lane's input to the first winner.
+// Latency: 10 cycles from a marker at a lane's input to the first winner; with Pool one more, and one
+// for every other word of a window.
 module jp_pe #(
     parameter Prefix = "",  // Prefix_pointers.mem, Prefix_weights.mem, Prefix_thresholds.mem
+    parameter PoolPrefix = "",       // of the tables of jp_drain
     parameter int Lanes = 1,
     parameter int ColumnBits = 1,
     parameter int Columns = 2,       // words of the pointer memory
@@ -24,7 +27,17 @@ module jp_pe #(
     parameter int Entries = 2,       // words of the weight memory
     parameter int AccBits = 16,
     parameter int Slots = 1,
-    parameter int OutWidth = 1,
+    parameter int MapWidth = 1,      // sums of a row, per slot
+    parameter int MapHeight = 1,
+    parameter int OutWidth = 1,      // outputs of a row, per slot: the same without pooling
+    parameter int OutHeight = 1,
+    parameter int Pool = 0,
+    parameter int PoolRows = 1,
+    parameter int PoolCols = 1,
+    parameter int StrideY = 1,
+    parameter int StrideX = 1,
+    parameter int PadY = 0,
+    parameter int PadX = 0,
     parameter int FirstChannel = 0,
     parameter int ChannelBits = 1,
     parameter int OutXBits = 1,
@@ -45,7 +58,6 @@ module jp_pe #(
     output logic                       count_mac_o,
     output logic                       busy_o
 );
-  localparam int RowWords = OutWidth * Slots;
   localparam int SlotBits = Slots > 1 ? $clog2(Slots) : 1;
   localparam int SlotDepth = Slots > 1 ? Slots : 2;
   localparam int EntryBits = $clog2(Entries);
@@ -113,13 +125,14 @@ module jp_pe #(
   logic [MoreBits-1:0] walk_more_q;
   logic [RingBits-1:0] walk_base_q;
   logic [ValueBits-1:0] walk_value_q;
-  logic drain_busy_q, drain_end_q, clear_q, drain_go, winner_room;
-  logic [RingBits-1:0] drain_addr_q, drain_left_q;
+  logic drain_busy, drain_end, clearing, drain_go, winner_room;
+  logic drain_emit, drain_first, drain_live, drain_erase;
+  logic [RingBits-1:0] drain_addr;
 
   assign walk_last = walk_more_q == '0;
-  assign column_ready = (!walk_valid_q || walk_last) && !clear_q
-                        && !(column_marker_q && (drain_busy_q || drain_end_q));
-  assign drain_go = !walk_valid_q && (clear_q || winner_room);
+  assign column_ready = (!walk_valid_q || walk_last) && !clearing
+                        && !(column_marker_q && (drain_busy || drain_end));
+  assign drain_go = !walk_valid_q && (clearing || winner_room);
 
   always_ff @(posedge clk_i) begin
     if (!rst_ni) walk_valid_q <= 1'b0;
@@ -138,35 +151,43 @@ module jp_pe #(
     end
   end
 
-  always_ff @(posedge clk_i) begin
-    if (!rst_ni) begin
-      clear_q <= 1'b1;
-      drain_busy_q <= 1'b1;
-      drain_end_q <= 1'b0;
-      drain_addr_q <= '0;
-      drain_left_q <= '1;
-    end else if (column_valid_q && column_marker_q && column_ready) begin
-      drain_busy_q <= 1'b1;
-      drain_left_q <= RingBits'(RowWords - 1);
-    end else if (drain_go) begin
-      if (drain_busy_q) begin
-        drain_addr_q <= drain_addr_q + 1'b1;
-        drain_left_q <= drain_left_q - 1'b1;
-        drain_busy_q <= drain_left_q != '0;
-        drain_end_q <= drain_left_q == '0 && !clear_q;
-        if (drain_left_q == '0) clear_q <= 1'b0;
-      end else begin
-        drain_end_q <= 1'b0;
-      end
-    end
-  end
+  jp_drain #(
+      .Prefix(PoolPrefix),
+      .RingBits(RingBits),
+      .Slots(Slots),
+      .MapWidth(MapWidth),
+      .MapHeight(MapHeight),
+      .OutWidth(OutWidth),
+      .OutHeight(OutHeight),
+      .Pool(Pool),
+      .PoolRows(PoolRows),
+      .PoolCols(PoolCols),
+      .StrideY(StrideY),
+      .StrideX(StrideX),
+      .PadY(PadY),
+      .PadX(PadX)
+  ) u_drain (
+      .clk_i, .rst_ni,
+      .start_i(column_valid_q && column_marker_q && column_ready),
+      .step_i(drain_go),
+      .clearing_o(clearing),
+      .busy_o(drain_busy),
+      .end_o(drain_end),
+      .addr_o(drain_addr),
+      .emit_o(drain_emit),
+      .first_o(drain_first),
+      .live_o(drain_live),
+      .erase_o(drain_erase)
+  );
 
   // ---- stage 1: the entry arrives; stage 2: operands and address; stage 3: product and old value;
-  // ---- stage 4: sum; stage 5: write back, compare; stage 6: winner
+  // ---- stage 4: sum; stage 5: write back; then the greatest of a window, the comparison, the winner
   logic mac_1q, mac_2q, mac_3q, mac_4q;
-  logic drain_1q, drain_2q, drain_3q, drain_4q;
+  logic drain_1q, drain_2q, drain_3q, drain_4q;  // a word is read
+  logic erase_1q, erase_2q, erase_3q, erase_4q;  // and cleared
+  logic emit_1q, emit_2q, emit_3q, emit_4q;      // and completes an output
   logic end_1q, end_2q, end_3q, end_4q, end_5q;
-  logic write_5q;
+  logic write_4, write_5q;
   logic [RingBits-1:0] base_1q, addr_2q, addr_3q, addr_4q, addr_5q;
   logic [ValueBits-1:0] value_1q;
   logic [WeightBits-1:0] weight_1;
@@ -187,26 +208,31 @@ module jp_pe #(
     if (!rst_ni) begin
       {mac_1q, mac_2q, mac_3q, mac_4q, write_5q} <= '0;
       {drain_1q, drain_2q, drain_3q, drain_4q} <= '0;
+      {erase_1q, erase_2q, erase_3q, erase_4q} <= '0;
+      {emit_1q, emit_2q, emit_3q, emit_4q} <= '0;
       {end_1q, end_2q, end_3q, end_4q, end_5q} <= '0;
       {same_3q, same_4q} <= '0;
     end else begin
       mac_1q <= walk_valid_q;
-      drain_1q <= drain_go && drain_busy_q;
-      end_1q <= drain_go && drain_end_q;
-      {mac_2q, drain_2q, end_2q} <= {mac_1q, drain_1q, end_1q};
-      {mac_3q, drain_3q, end_3q} <= {mac_2q, drain_2q, end_2q};
-      {mac_4q, drain_4q, end_4q} <= {mac_3q, drain_3q, end_3q};
-      {write_5q, end_5q} <= {mac_4q || drain_4q, end_4q};
+      drain_1q <= drain_go && drain_busy;
+      erase_1q <= drain_go && drain_busy && drain_erase;
+      emit_1q <= drain_go && drain_busy && drain_emit;
+      end_1q <= drain_go && drain_end;
+      {mac_2q, drain_2q, erase_2q, emit_2q, end_2q} <= {mac_1q, drain_1q, erase_1q, emit_1q, end_1q};
+      {mac_3q, drain_3q, erase_3q, emit_3q, end_3q} <= {mac_2q, drain_2q, erase_2q, emit_2q, end_2q};
+      {mac_4q, drain_4q, erase_4q, emit_4q, end_4q} <= {mac_3q, drain_3q, erase_3q, emit_3q, end_3q};
+      {write_5q, end_5q} <= {write_4, end_4q};
       // is the word that stage 3 reads being written by stage 5; is stage 4's in stage 5
-      same_3q <= addr_2q == addr_4q && (mac_4q || drain_4q);
-      same_4q <= addr_3q == addr_4q && (mac_4q || drain_4q);
+      same_3q <= addr_2q == addr_4q && write_4;
+      same_4q <= addr_3q == addr_4q && write_4;
     end
   end
 
+  assign write_4 = mac_4q || erase_4q;
   assign old_4 = same_4q ? sum_5q : old_4q;
 
   always_ff @(posedge clk_i) begin
-    base_1q <= walk_valid_q ? walk_base_q : drain_addr_q;
+    base_1q <= walk_valid_q ? walk_base_q : drain_addr;
     value_1q <= walk_value_q;
     addr_2q <= base_1q + (mac_1q ? RingBits'(offset_1) : '0);
     weight_2q <= weight_1;
@@ -226,74 +252,97 @@ module jp_pe #(
     if (write_5q) mem[addr_5q] <= sum_5q;
   end
 
-  // ---- winners: thresholds of the slot, counted along with the drained words
+  // ---- the greatest word of a window: result is the output of which emit spoke a cycle before
+  logic emit, result_end;
+  logic signed [AccBits-1:0] result;
+
+  if (Pool == 0) begin : g_plain
+    assign emit = emit_4q;
+    assign result = drained_5q;
+    assign result_end = end_5q;
+    logic unused;
+    assign unused = &{1'b0, drain_first, drain_live, drain_4q};
+  end else begin : g_pool
+    logic first_1q, first_2q, first_3q, first_4q, first_5q;
+    logic live_1q, live_2q, live_3q, live_4q, live_5q;
+    logic drain_5q, emit_5q, end_6q;
+    logic signed [AccBits-1:0] best_6q;
+
+    always_ff @(posedge clk_i) begin
+      {first_1q, live_1q} <= {drain_first, drain_live};
+      {first_2q, live_2q} <= {first_1q, live_1q};
+      {first_3q, live_3q} <= {first_2q, live_2q};
+      {first_4q, live_4q} <= {first_3q, live_3q};
+      {first_5q, live_5q} <= {first_4q, live_4q};
+      if (drain_5q && first_5q && !live_5q) best_6q <= {1'b1, {(AccBits - 1){1'b0}}};
+      else if (drain_5q && live_5q && (first_5q || drained_5q > best_6q)) best_6q <= drained_5q;
+    end
+    always_ff @(posedge clk_i) begin
+      if (!rst_ni) {drain_5q, emit_5q, end_6q} <= '0;
+      else {drain_5q, emit_5q, end_6q} <= {drain_4q, emit_4q, end_5q};
+    end
+    assign emit = emit_5q;
+    assign result = best_6q;
+    assign result_end = end_6q;
+  end
+
+  // ---- winners: thresholds of the slot, counted along with the outputs
   logic [SlotBits-1:0] slot_q;
-  logic [OutXBits-1:0] x_q;
-  logic clearing_q, clear_done;
-  logic signed [AccBits-1:0] keep_from, keep_to, keep_from_5q, keep_to_5q;
-  logic [RingBits:0] cleared_q;
-  logic [ChannelBits-1:0] channel_5q;
-  logic [OutXBits-1:0] x_5q;
-  logic winner, winner_valid_6q;
-  logic [WinnerWidth-1:0] winner_6q;
+  logic [OutXBits-1:0] x_q, result_x_q;
+  logic signed [AccBits-1:0] keep_from, keep_to, keep_from_q, keep_to_q;
+  logic [ChannelBits-1:0] channel_q;
+  logic emit_q, winner, winner_valid_q;
+  logic [WinnerWidth-1:0] winner_q;
 
   jp_table #(.File({Prefix, "_thresholds.mem"}), .Width(2 * AccBits), .Depth(SlotDepth),
              .AddrBits(SlotBits)) u_thresholds (
       .addr_i(slot_q), .data_o({keep_to, keep_from})
   );
 
-  // the first 1 << RingBits drained words after reset are those of the clearing
-  assign clearing_q = !cleared_q[RingBits];
-  assign clear_done = clearing_q && drain_4q;
-
   always_ff @(posedge clk_i) begin
     if (!rst_ni) begin
       slot_q <= '0;
       x_q <= '0;
-      cleared_q <= '0;
-    end else if (clear_done) begin
-      cleared_q <= cleared_q + 1'b1;
-    end else if (drain_4q) begin
-      slot_q <= slot_q == SlotBits'(Slots - 1) ? '0 : slot_q + 1'b1;
-      if (slot_q == SlotBits'(Slots - 1)) x_q <= x_q == OutXBits'(OutWidth - 1) ? '0 : x_q + 1'b1;
+      emit_q <= 1'b0;
+    end else begin
+      emit_q <= emit;
+      if (emit) begin
+        slot_q <= slot_q == SlotBits'(Slots - 1) ? '0 : slot_q + 1'b1;
+        if (slot_q == SlotBits'(Slots - 1)) x_q <= x_q == OutXBits'(OutWidth - 1) ? '0 : x_q + 1'b1;
+      end
     end
   end
-
-  logic emit_5q;
   always_ff @(posedge clk_i) begin
-    if (!rst_ni) emit_5q <= 1'b0;
-    else emit_5q <= drain_4q && !clearing_q;
-  end
-  always_ff @(posedge clk_i) begin
-    keep_from_5q <= keep_from;
-    keep_to_5q <= keep_to;
-    channel_5q <= ChannelBits'(FirstChannel) + ChannelBits'(slot_q);
-    x_5q <= x_q;
+    keep_from_q <= keep_from;
+    keep_to_q <= keep_to;
+    channel_q <= ChannelBits'(FirstChannel) + ChannelBits'(slot_q);
+    result_x_q <= x_q;
   end
 
-  assign winner = emit_5q && (drained_5q >= keep_from_5q
-                              || (TwoSided != 0 && drained_5q <= keep_to_5q));
+  assign winner = emit_q && (result >= keep_from_q || (TwoSided != 0 && result <= keep_to_q));
 
   always_ff @(posedge clk_i) begin
-    if (!rst_ni) winner_valid_6q <= 1'b0;
-    else winner_valid_6q <= winner || end_5q;
+    if (!rst_ni) winner_valid_q <= 1'b0;
+    else winner_valid_q <= winner || result_end;
   end
   always_ff @(posedge clk_i) begin
-    winner_6q <= {end_5q, end_5q ? {(ChannelBits + OutXBits){1'b0}} : {channel_5q, x_5q}, drained_5q};
+    winner_q <= {result_end, result_end ? {(ChannelBits + OutXBits){1'b0}} : {channel_q, result_x_q},
+                 result};
   end
 
-  // 6 words can be on their way when the queue says that its room ends
-  jp_fifo #(.Width(WinnerWidth), .Depth(WinnerDepth), .Slack(6)) u_winners (
+  // so many words can be on their way when the queue says that its room ends
+  localparam int WinnerSlack = Pool != 0 ? 7 : 6;
+  jp_fifo #(.Width(WinnerWidth), .Depth(WinnerDepth), .Slack(WinnerSlack)) u_winners (
       .clk_i, .rst_ni,
-      .valid_i(winner_valid_6q),
+      .valid_i(winner_valid_q),
       .ready_o(winner_room),
-      .data_i(winner_6q),
+      .data_i(winner_q),
       .valid_o(winner_valid_o),
       .ready_i(winner_ready_i),
       .data_o(winner_o)
   );
 
   assign count_mac_o = mac_1q;
-  assign busy_o = walk_valid_q || column_valid_q || |head_valid || drain_end_q
-                  || (drain_busy_q && !clear_q);
+  assign busy_o = walk_valid_q || column_valid_q || |head_valid || drain_end
+                  || (drain_busy && !clearing);
 endmodule

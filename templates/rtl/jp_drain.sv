@@ -1,0 +1,149 @@
+// Which accumulator a PE reads next while it drains an output row, or clears its ring after reset.
+//
+// Contract: after reset it clears: 1 << RingBits steps over all addresses, clearing_o high. Then
+// start_i begins the drain of the next output row; busy_o is high while there are words to read, and
+// each step_i takes one. After the last one end_o is high until one more step_i: the row's marker.
+// Without pooling (Pool = 0) a row is RowWords consecutive words. With it, every output is a pass over
+// its window of PoolRows x PoolCols words, for all slots of an x, then the next x; rows and columns
+// of the window are live (on the map) and last (needed by no later window) as the tables say.
+//   emit_o: the word is the last one of an output     first_o: ... the first one
+//   live_o: the word counts                           erase_o: the word must be cleared
+module jp_drain #(
+    parameter Prefix = "",  // Prefix_pool_rows.mem, Prefix_pool_columns.mem: {last, live}
+    parameter int RingBits = 1,
+    parameter int Slots = 1,
+    parameter int MapWidth = 1,
+    parameter int MapHeight = 1,
+    parameter int OutWidth = 1,
+    parameter int OutHeight = 1,
+    parameter int Pool = 0,
+    parameter int PoolRows = 1,
+    parameter int PoolCols = 1,
+    parameter int StrideY = 1,
+    parameter int StrideX = 1,
+    parameter int PadY = 0,
+    parameter int PadX = 0
+) (
+    input  logic                clk_i,
+    input  logic                rst_ni,
+    input  logic                start_i,
+    input  logic                step_i,
+    output logic                clearing_o,
+    output logic                busy_o,
+    output logic                end_o,
+    output logic [RingBits-1:0] addr_o,
+    output logic                emit_o,
+    output logic                first_o,
+    output logic                live_o,
+    output logic                erase_o
+);
+  localparam int RowWords = MapWidth * Slots;
+
+  logic row_end, clear_end;
+
+  always_ff @(posedge clk_i) begin
+    if (!rst_ni) begin
+      clearing_o <= 1'b1;
+      busy_o <= 1'b1;
+      end_o <= 1'b0;
+    end else if (start_i) begin
+      busy_o <= 1'b1;
+    end else if (step_i) begin
+      if (busy_o) begin
+        busy_o <= !(clearing_o ? clear_end : row_end);
+        end_o <= !clearing_o && row_end;
+        if (clear_end) clearing_o <= 1'b0;
+      end else begin
+        end_o <= 1'b0;
+      end
+    end
+  end
+
+  if (Pool == 0) begin : g_row
+    logic [RingBits-1:0] left_q;
+    assign row_end = left_q == '0;
+    assign clear_end = row_end;
+    assign {emit_o, first_o, live_o, erase_o} = {!clearing_o, 3'b111};
+
+    always_ff @(posedge clk_i) begin
+      if (!rst_ni) begin
+        addr_o <= '0;
+        left_q <= '1;
+      end else if (start_i) begin
+        left_q <= RingBits'(RowWords - 1);
+      end else if (step_i && busy_o) begin
+        addr_o <= addr_o + 1'b1;
+        left_q <= left_q - 1'b1;
+      end
+    end
+  end else begin : g_pool
+    localparam int DyBits = PoolRows > 1 ? $clog2(PoolRows) : 1;
+    localparam int DxBits = PoolCols > 1 ? $clog2(PoolCols) : 1;
+    localparam int SlotBits = Slots > 1 ? $clog2(Slots) : 1;
+    localparam int XBits = OutWidth > 1 ? $clog2(OutWidth) : 1;
+    localparam int YBits = OutHeight > 1 ? $clog2(OutHeight) : 1;
+    // from the first word of a window to its last, and of a row of windows
+    localparam int Across = (PoolCols - 1) * Slots;
+    localparam int Window = (PoolRows - 1) * RowWords + Across;
+    localparam int Row = Window + (OutWidth - 1) * StrideX * Slots + Slots - 1;
+    localparam int First = -(PadY * RowWords + PadX * Slots);
+
+    logic [DyBits-1:0] dy_q;
+    logic [DxBits-1:0] dx_q;
+    logic [SlotBits-1:0] slot_q;
+    logic [XBits-1:0] x_q;
+    logic [YBits-1:0] y_q;
+    logic dx_end, dy_end, slot_end, x_end, y_end;
+    logic [PoolRows-1:0] live_y, last_y;
+    logic [PoolCols-1:0] live_x, last_x;
+    logic [RingBits-1:0] step;
+
+    jp_table #(.File({Prefix, "_pool_rows.mem"}), .Width(2 * PoolRows),
+               .Depth(OutHeight > 1 ? OutHeight : 2), .AddrBits(YBits)) u_rows (
+        .addr_i(y_q), .data_o({last_y, live_y})
+    );
+    jp_table #(.File({Prefix, "_pool_columns.mem"}), .Width(2 * PoolCols),
+               .Depth(OutWidth > 1 ? OutWidth : 2), .AddrBits(XBits)) u_columns (
+        .addr_i(x_q), .data_o({last_x, live_x})
+    );
+
+    assign dx_end = dx_q == DxBits'(PoolCols - 1);
+    assign dy_end = dy_q == DyBits'(PoolRows - 1);
+    assign slot_end = slot_q == SlotBits'(Slots - 1);
+    assign x_end = x_q == XBits'(OutWidth - 1);
+    assign y_end = y_q == YBits'(OutHeight - 1);
+    assign row_end = dx_end && dy_end && slot_end && x_end;
+    assign clear_end = clearing_o && addr_o == '1;
+
+    assign emit_o = dx_end && dy_end && !clearing_o;
+    assign first_o = dx_q == '0 && dy_q == '0;
+    assign live_o = live_y[dy_q] && live_x[dx_q];
+    assign erase_o = clearing_o || (last_y[dy_q] && last_x[dx_q]);
+
+    always_comb begin
+      if (clearing_o) step = clear_end ? RingBits'(First + 1) : RingBits'(1);
+      else if (!dx_end) step = RingBits'(Slots);
+      else if (!dy_end) step = RingBits'(RowWords - Across);
+      else if (!slot_end) step = RingBits'(1 - Window);
+      else if (!x_end) step = RingBits'(StrideX * Slots - (Slots - 1) - Window);
+      else if (!y_end) step = RingBits'(StrideY * RowWords - Row);
+      else step = RingBits'((MapHeight - (OutHeight - 1) * StrideY) * RowWords - Row);
+    end
+
+    always_ff @(posedge clk_i) begin
+      if (!rst_ni) begin
+        addr_o <= '0;
+        {dx_q, dy_q, slot_q, x_q, y_q} <= '0;
+      end else if (step_i && busy_o) begin
+        addr_o <= addr_o + step;
+        if (!clearing_o) begin
+          dx_q <= dx_end ? '0 : dx_q + 1'b1;
+          if (dx_end) dy_q <= dy_end ? '0 : dy_q + 1'b1;
+          if (dx_end && dy_end) slot_q <= slot_end ? '0 : slot_q + 1'b1;
+          if (dx_end && dy_end && slot_end) x_q <= x_end ? '0 : x_q + 1'b1;
+          if (row_end) y_q <= y_end ? '0 : y_q + 1'b1;
+        end
+      end
+    end
+  end
+endmodule
