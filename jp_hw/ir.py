@@ -277,6 +277,10 @@ def verify(network: Network) -> None:
             raise JpHwError(f"two tensors are called {layer.name}: every layer needs its own name")
         _verify_layer(layer, known, is_last=layer is network.layers[-1])
         known[layer.name] = layer.output
+    read = {source.tensor for layer in network.layers for source in layer.sources}
+    for layer in network.layers[:-1]:
+        if layer.name not in read:
+            raise JpHwError(f"layer {layer.name}: no later layer reads it; leave it out")
 
 
 def _verify_integers(where: str, what: str, array: np.ndarray) -> None:

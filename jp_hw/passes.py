@@ -282,13 +282,18 @@ class _Lowering:
         if len(set(shapes)) > 1:
             listed = " and ".join(map(str, shapes))
             raise JpHwError(f"{node.name} adds maps of {listed}; they must have one shape")
-        names = [
-            term.name for term, t in zip(terms, node.reads, strict=True)
-            if isinstance(self.values[t], _Sum) and term.name not in self.layers
-        ]  # fmt: skip
+        known = [t for t, term in zip(node.reads, terms, strict=True) if self.values[t] is term]
+        name = max(known, key=self._weights, default=None)
         sources = joined([source for term in terms for source in term.sources])
         bias = np.sum([term.bias for term in terms], axis=0)
-        return _Sum(names[0] if names else node.name, sources, bias, shapes[0])
+        return _Sum(
+            terms[node.reads.index(name)].name if name else node.name, sources, bias, shapes[0]
+        )
+
+    def _weights(self, tensor: str) -> int:
+        """Number of weights of a sum: the largest one gives a layer its name."""
+        value = self.values[tensor]
+        return sum(s.weights.size for s in value.sources) if isinstance(value, _Sum) else 0
 
     def _term(self, name: str, tensor: str) -> _Sum:
         """A sum without a pool, whose sources may be added to others."""

@@ -105,5 +105,5 @@ def icarus_version() -> str | None:
 
 
 def sources_of(folder: Path) -> Sequence[str]:
-    """SystemVerilog files of a folder, by name."""
-    return [str(path) for path in sorted(folder.glob("*.sv"))]
+    """Verilog and SystemVerilog files of a folder, by name."""
+    return [str(path) for path in sorted([*folder.glob("*.sv"), *folder.glob("*.v")])]

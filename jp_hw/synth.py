@@ -147,13 +147,19 @@ def synth(
 
 
 def synth_pe(
-    build: Path, board: Board, layer: int, pe: int = 0, *, timeout: float = 3600.0
+    build: Path,
+    board: Board,
+    layer: int,
+    pe: int = 0,
+    *,
+    stream: int = 0,
+    timeout: float = 3600.0,
 ) -> Resources:
     """Resources of one PE alone: number `pe` of layer number `layer`, with its own memory contents.
 
-    Errors as in `synth`.
+    stream: number of the output stream that the PE belongs to. Errors as in `synth`.
     """
-    top = f"jp_pe${TOP}.u_layer_{layer}.g_pe[{pe}].u_pe"
+    top = f"jp_pe${TOP}.u_layer_{layer}.g_stream[{stream}].g_pe[{pe}].u_pe"
     name = f"pe_{layer}_{pe}"
     stat = _yosys(build, board.family, name, f"hierarchy -top {top}", timeout)
     return sum((count(_cells(stat, module)) for module in stat["modules"]), Resources())

@@ -4,7 +4,8 @@ import sys
 
 import typer
 
-from jp_hw.cli import flow, info
+from jp_hw.cli import board, flow, info
+from jp_hw.cli.hls import hls
 from jp_hw.cli.train import train
 from jp_hw.errors import JpHwError
 
@@ -19,6 +20,10 @@ app.command()(flow.generate)
 app.command()(flow.csim)
 app.command()(flow.simulate)
 app.command()(flow.synth)
+app.command()(board.build)
+app.command()(board.deploy)
+app.command()(board.run)
+app.command()(hls)
 app.command()(train)
 app.command()(info.evaluate)
 app.command()(info.models)

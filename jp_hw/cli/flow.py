@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from jp_hw.ir import Layer, Network
     from jp_hw.schedule import Design
     from jp_hw.schedule.estimate import Resources
+    from jp_hw.simulate import Report
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of tables.")]
 Folder = Annotated[Path, typer.Argument(help="Build folder.", metavar="BUILD")]
@@ -156,49 +157,67 @@ def _verdict(wrong: int, logits: int) -> str:
 def simulate(
     build: Folder,
     images: Annotated[int, typer.Option(min=1, help="How many of the build's images.")] = 20,
+    rtl: Annotated[
+        str, typer.Option(help="own, or hls: what `jp-hw hls` made of the C++.")
+    ] = "own",
     simulator: Annotated[str, typer.Option(help="verilator or icarus.")] = "verilator",
     stall: Annotated[
         float, typer.Option(help="Probability of a pause in each cycle, on both sides.")
     ] = 0.0,
     seed: Annotated[int, typer.Option(help="Seed of the pauses.")] = 1,
     waves: Annotated[bool, typer.Option(help="Record waveforms.")] = False,
+    bench: Annotated[
+        str | None, typer.Option(help="cocotb, or compiled [default: compiled above 40 PEs].")
+    ] = None,
     json: Json = False,
 ) -> None:
     """Simulate the RTL on the build's images, and compare every logit with the golden model."""
     from jp_hw.simulate import simulate as run
 
-    report = run(build, images, simulator=simulator, stall=stall, seed=seed, waves=waves)
+    report = run(
+        build, images, rtl=rtl, simulator=simulator, bench=bench, stall=stall, seed=seed, waves=waves
+    )
     if json:
         print_json(report.to_json())
     else:
-        counts, registers = report.counts, report.run.registers
-        table(
-            f"{report.build.network.name} on {report.build.design.board.name}, {simulator}",
-            ("layer", "PEs", "tokens", "MACs", "busy cycles", "stalled", "utilization"),
-            [
-                (
-                    part.name,
-                    report.build.design.layers[i].pes,
-                    *(registers[f"{part.name}_{key}"] / report.images
-                      for key in ("tokens", "macs", "busy", "stalled")),
-                    percent(report.utilization(i), 1),
-                )
-                for i, part in enumerate(counts)
-            ],
-        )  # fmt: skip
-        say(
-            f"{report.run.cycles_per_image:.1f} cycles per image (predicted {report.predicted:.1f}), "
-            f"latency {report.run.latency_cycles} cycles, utilization of all "
-            f"{report.build.design.pes} PEs {percent(report.utilization(), 1)}"
-        )
-        verdict = _verdict(report.mismatches, report.run.logits.size)
-        say(f"{report.images} images, {_correct(report.correct, report.images)}{verdict}")
-        if not report.counters_exact:
-            say("[bold red]the hardware's counters differ from the golden model's counts[/]")
-        if waves:
-            say(f"waveforms are in {report.build.folder / 'sim' / f'{simulator}-waves'}")
+        _tell_simulation(report)
     if not report.passed:
         raise typer.Exit(1)
+
+
+def _tell_simulation(report: "Report") -> None:
+    """What was simulated, for people."""
+    raw, predicted = report.to_json(), report.predicted
+    layers = raw["layers"]
+    assert isinstance(layers, list)
+    own = report.target.kind == "own"
+    made_by = "" if own else f", RTL by {report.target.made_by}"
+    table(
+        f"{raw['model']} on {raw['board']}, {report.simulator}{made_by}",
+        ("layer", "PEs", "tokens", "MACs", "busy cycles", "stalled", "utilization"),
+        [
+            (
+                *(layer[key] for key in ("name", "pes", "tokens", "macs", "busy_cycles")),
+                layer["stalled_cycles"],
+                percent(layer["utilization"], 1),
+            )
+            for layer in layers
+        ],
+    )
+    foretold = "" if predicted is None else f" (predicted {predicted:.1f})"
+    say(
+        f"{report.run.cycles_per_image:.1f} cycles per image{foretold}, "
+        f"latency {report.run.latency_cycles} cycles, utilization of all "
+        f"{report.build.design.pes} PEs {percent(report.utilization(), 1)}"
+    )
+    if not own:
+        say("this RTL has no counters and no registers: logits, tlast and tuser were compared")
+    verdict = _verdict(report.mismatches, report.run.logits.size)
+    say(f"{report.images} images, {_correct(report.correct, report.images)}{verdict}")
+    if report.counters_exact is False:
+        say("[bold red]the hardware's counters differ from the golden model's counts[/]")
+    if report.waves is not None:
+        say(f"waveforms are in {report.waves}")
 
 
 def synth(

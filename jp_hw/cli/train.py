@@ -3,6 +3,7 @@
 import json as jsonlib
 import shlex
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -11,11 +12,11 @@ import typer
 from jp_hw.errors import JpHwError
 
 if TYPE_CHECKING:
-    from jp_hw.train import TrainConfig
+    from jp_hw.train import StageName, TrainConfig
 
 
 def train(
-    name: Annotated[str, typer.Argument(help="Network to train, e.g. mlp3.")],
+    name: Annotated[str, typer.Argument(help="Network to train, e.g. mlp3 or resnet8.")],
     out: Annotated[Path, typer.Option("--out", "-o", help="Run folder; the same again resumes.")],
     data: Annotated[
         Path | None, typer.Option("--data", help="Data folder [default: $JP_HW_DATA].")
@@ -28,22 +29,33 @@ def train(
         str | None,
         typer.Option(help="Learning rates of the four stages, e.g. 1e-3,3e-3,1e-3,1e-3."),
     ] = None,
-    optimizer: Annotated[str | None, typer.Option(help="adam, sgd or adadelta.")] = None,
+    optimizer: Annotated[str | None, typer.Option(help="adam, sgd, adadelta or muon.")] = None,
     batch_size: Annotated[int | None, typer.Option(help="Images per step.")] = None,
+    width: Annotated[int | None, typer.Option(help="Width of the network, e.g. 160.")] = None,
     densities: Annotated[str | None, typer.Option(help="Weights kept: 0.03,0.06,0.5.")] = None,
+    macs: Annotated[
+        float | None, typer.Option(help="Or: share of MACs that weight pruning leaves.")
+    ] = None,
     winner_rates: Annotated[
         str | None, typer.Option(help="Activations kept per hidden layer, e.g. 0.2,0.3.")
-    ] = None,
-    input_theta: Annotated[
-        float | None, typer.Option(help="Pixels (0..1) up to this value count as zero.")
-    ] = None,
-    input_channels: Annotated[
-        float | None, typer.Option(help="Share of the input pixels that keep any weight.")
     ] = None,
     mac_penalty: Annotated[
         float | None, typer.Option(help="Weight of the expected MACs in the loss.")
     ] = None,
-    holdout: Annotated[int | None, typer.Option(help="Training images held out.")] = None,
+    balance: Annotated[
+        int | None, typer.Option(help="Equal weights in so many groups of output channels.")
+    ] = None,
+    processes: Annotated[
+        int | None, typer.Option(help="Processes (GPUs, on a GPU) that share each batch.")
+    ] = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="Any other setting: KEY=VALUE, e.g. prune.warmup=0.1."),
+    ] = None,
+    base: Annotated[
+        Path | None, typer.Option("--from", help="Run whose dense network to start from.")
+    ] = None,
+    until: Annotated[str | None, typer.Option(help="Stop after this stage.")] = None,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object only.")] = False,
 ) -> None:
     """Train a network dense, prune its weights, then its activations, and write the artifact.
@@ -52,29 +64,23 @@ def train(
     when the same command is given again, and ends in the same weights, bit for bit.
     """
     config = configured(
-        name,
-        epochs,
-        lr,
-        seed=seed,
-        optimizer=optimizer,
-        batch_size=batch_size,
-        densities=numbers("--densities", densities),
+        name, epochs, lr, width, settings or [], seed=seed, optimizer=optimizer,
+        batch_size=batch_size, macs=macs, mac_penalty=mac_penalty, balance=balance,
+        processes=processes, densities=numbers("--densities", densities),
         winner_rates=numbers("--winner-rates", winner_rates),
-        input_theta=input_theta,
-        input_channels=input_channels,
-        mac_penalty=mac_penalty,
-        holdout=holdout,
-    )
+    )  # fmt: skip
     command = shlex.join(["jp-hw", *sys.argv[1:]])
-    if json:
-        from jp_hw.train import train as run
-
-        print(jsonlib.dumps(result_of(run(config, data, out, command=command), out)))
-    else:
-        with_progress(config, data, out, command)
+    run(config, data, out, command=command, base=base, until=stage_name(until), json=json)
 
 
-def configured(name: str, epochs: str | None, lr: str | None, **changes: Any) -> "TrainConfig":
+def configured(
+    name: str,
+    epochs: str | None,
+    lr: str | None,
+    width: int | None = None,
+    settings: Sequence[str] = (),
+    **changes: Any,
+) -> "TrainConfig":
     """A network's recipe with changes; ``epochs`` and ``lr`` hold one number per stage."""
     from jp_hw.train import STAGES, recipe
 
@@ -86,7 +92,38 @@ def configured(name: str, epochs: str | None, lr: str | None, **changes: Any) ->
             raise JpHwError(f"{option} {text}: give {len(STAGES)} values, for {', '.join(STAGES)}")
         for stage, value in zip(STAGES, values, strict=True):
             changes.setdefault(stage, {})[key] = value
+    if width is not None:
+        changes["model_args"] = {"width": width}
+    for text in settings:
+        set_value(changes, text)
     return recipe(name, **changes)
+
+
+def set_value(changes: dict[str, Any], text: str) -> None:
+    """Put ``KEY=VALUE`` into changes; KEY may be PART.KEY, VALUE is JSON or else a plain word."""
+    key, equals, value = text.partition("=")
+    if not equals or not key:
+        raise JpHwError(f"--set {text}: give KEY=VALUE")
+    try:
+        parsed = jsonlib.loads(value)
+    except ValueError:
+        parsed = value
+    *parts, last = key.split(".")
+    for part in parts:
+        changes = changes.setdefault(part, {})
+    changes[last] = parsed
+
+
+def stage_name(text: str | None) -> "StageName | None":
+    """A stage by its name, or None; raise JpHwError naming the option otherwise."""
+    from jp_hw.train import STAGES
+
+    if text is None:
+        return None
+    for stage in STAGES:
+        if stage == text:
+            return stage
+    raise JpHwError(f"--until {text}: choose one of {', '.join(STAGES)}")
 
 
 def numbers(option: str, text: str | None) -> tuple[float, ...] | None:
@@ -117,15 +154,31 @@ def result_of(info: dict[str, Any], out: Path) -> dict[str, Any]:
     }
 
 
-def with_progress(config: "TrainConfig", data: Path | None, out: Path, command: str) -> None:
-    """Train with progress bars, then print the figures as a table."""
+def run(
+    config: "TrainConfig",
+    data: Path | None,
+    out: Path,
+    *,
+    command: str,
+    base: Path | None,
+    until: "StageName | None",
+    json: bool,
+) -> None:
+    """Train, with progress bars or silently, then print the figures as a table or as JSON."""
     from rich.console import Console
 
-    from jp_hw.train import train as run
+    from jp_hw.train import train as run_all
     from jp_hw.train.show import Bars, results
 
-    console = Console()
+    console = Console(quiet=json)
     with Bars(console) as bars:
-        info = run(config, data, out, command=command, progress=bars)
+        info = run_all(config, data, out, command=command, progress=bars, until=until, base=base)
+    if info is None:
+        console.print(f"Stopped after stage {until}; the same without --until goes on.")
+        if json:
+            print(jsonlib.dumps({"name": config.model, "stopped_after": until, "run": str(out)}))
+        return
+    if json:
+        print(jsonlib.dumps(result_of(info, out)))
     console.print(results(info))
     console.print(f"Artifact: {out / 'result'}", soft_wrap=True, highlight=False)

@@ -6,17 +6,16 @@ images; this module only names things and lays out words.
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 
-from jp_hw.ir import INPUT
-from jp_hw.schedule.design import Design, Field, Lane, LayerDesign, Memory, TokenFormat
+from jp_hw.emit.hls_dataflow import dataflow
+from jp_hw.ir import INPUT, Requantize
+from jp_hw.schedule.design import Design, Field, Lane, LayerDesign, Memory, PoolDesign, TokenFormat
 from jp_hw.templates_env import render, static
 
 STATIC = ("jp_types.hpp", "jp_pe.hpp", "jp_engine.hpp", "testbench.cpp")
 
 LIMB_BITS = 64
 WORDS_PER_LINE = 12
-TOKEN_DEPTH = 16
 
 Values = dict[str, object]
 
@@ -24,15 +23,8 @@ Values = dict[str, object]
 def hls_files(design: Design) -> dict[str, str]:
     """All files of the HLS project, name -> text, names under `hls/`."""
     names = identifiers(layer.name for layer in design.layers)
+    flow = dataflow(design, names)
     layers = [_layer(layer, name) for layer, name in zip(design.layers, names, strict=True)]
-    tensors, sources = _tensors(design, names)
-    for layer, values in zip(design.layers, layers, strict=True):
-        values["lanes"] = [
-            _lane(lane, f"{values['name']}_lane{i}", sources[layer.name, i])
-            for i, lane in enumerate(layer.lanes)
-        ]
-    for tensor, producer in zip(tensors, [None, *layers[:-1]], strict=True):
-        tensor["producer"] = producer
     memories = [
         ("input_keep", design.input_keep),
         ("input_map", design.input_map),
@@ -46,12 +38,13 @@ def hls_files(design: Design) -> dict[str, str]:
         "frame_bytes": design.network.input.shape.size,
         "input": _input(design),
         "layers": layers,
-        "last": layers[-1],
-        "tensors": tensors,
-        "forks": [tensor["fork"] for tensor in tensors if tensor["fork"]],
+        "passages": [
+            {**vars(passage), "token": _token(passage.token)} for passage in flow.passages
+        ],
+        "fifos": flow.fifos,
+        "processes": [process.to_template() for process in flow.processes],
         "memories": [_memory(name, image) for name, image in memories],
         "wide_memories": [name for name, image in memories if image.width > LIMB_BITS],
-        "error_depth": 4 * len(layers) + 4,
         "part": design.board.part,
         "period_ns": f"{1000.0 / design.clock_mhz:.3f}",
     }
@@ -115,15 +108,14 @@ def _input(design: Design) -> Values:
 
 
 def _layer(layer: LayerDesign, name: str) -> Values:
-    rule, (start, more) = layer.requantize, layer.pointers[0].fields
-    # one signed format for the values of all lanes
-    value_bits = max(lane.token.value_bits + (not lane.token.value_signed) for lane in layer.lanes)
+    start, more = layer.pointers[0].fields
+    value = f"{layer.value_bits}, {_bool(layer.value_signed)}, {layer.ring_bits}"
     winner = TokenFormat(layer.accumulator_bits, True, layer.output_x_bits, layer.channel_bits)
     fields = (
         _fields(layer.pointers[0], {})
         | _fields(layer.weights[0], {})
         | _fields(layer.thresholds[0], {})
-        | _fields(layer.post, {"class": "class_of"})
+        | _fields(layer.streams[0].post, {"class": "class_of"})
     )
     return {
         "name": name,
@@ -131,112 +123,62 @@ def _layer(layer: LayerDesign, name: str) -> Values:
         "pes": layer.pes,
         "slots": layer.slots,
         "ring_bits": layer.ring_bits,
-        "command": f"{value_bits}, {layer.ring_bits}, {layer.column_bits}",
-        "job": f"{value_bits}, {layer.ring_bits}, {start.bits}, {more.bits}",
+        "command": f"{value}, {layer.column_bits}",
+        "job": f"{value}, {start.bits}, {more.bits}",
         "winner": _token(winner),
         "fields": fields,
         "out_height": layer.out_height,
+        "out_width": layer.out_width,
         "row_words": layer.row_words,
         "accumulator_bits": layer.accumulator_bits,
         "sum_bits": layer.sum_bits,
-        "frame_step": layer.frame_step,
-        "is_signed": _bool(rule is not None and rule.signed),
-        "requantize": None
-        if rule is None
-        else {
-            "output": _token(_output(layer)),
-            "shift": rule.shift,
-            "low": rule.low,
-            "high": rule.high,
-        },
-        "fifo_depth": layer.fifo_depth,
-        "winner_depth": layer.winner_depth,
-        "pe_calls": _pe_calls(name, layer),
+        "is_signed": _bool(layer.requantize is not None and layer.requantize.signed),
+        "pool": None if layer.pool is None else _pool(layer.pool),
+        "requantize": None if layer.requantize is None else _requantize(layer, layer.requantize),
+        "outs": [f"{name}_out{i}" for i in range(len(layer.streams))],
+        "lanes": [_lane(lane, f"{name}_lane{i}") for i, lane in enumerate(layer.lanes)],
+        "pe_structs": [
+            {"name": f"{name}_pe{p:03}", "first_channel": (p - stream.first_pe) * layer.slots}
+            for stream in layer.streams
+            for p in range(stream.first_pe, stream.first_pe + stream.pes)
+        ],
     }
 
 
-def _pe_calls(name: str, layer: LayerDesign) -> list[Values]:
-    """Every PE's configuration and the streams it gets: winners, then one of each lane."""
-    return [
-        {
-            "pe": f"{name}_pe{p:03}",
-            "arguments": ", ".join(
-                [
-                    f"{name}_winners[{p}]",
-                    *(f"{name}_lane{i}_commands[{p}]" for i in range(len(layer.lanes))),
-                ]
-            ),
-        }
-        for p in range(layer.pes)
-    ]
+def _requantize(layer: LayerDesign, rule: Requantize) -> Values:
+    token = TokenFormat(rule.bits, rule.signed, layer.output_x_bits, layer.channel_bits)
+    return {
+        "output": _token(token),
+        "shift": rule.shift,
+        "low": rule.low,
+        "high": rule.high,
+        "table": None if layer.table is None else _fields(layer.table, {})["value"],
+    }
 
 
-def _output(layer: LayerDesign) -> TokenFormat:
-    """Format of the tokens that a requantizer emits."""
-    rule = layer.requantize
-    assert rule is not None
-    return TokenFormat(rule.bits, rule.signed, layer.output_x_bits, layer.channel_bits)
+def _pool(pool: PoolDesign) -> Values:
+    rows, columns = _fields(pool.rows, {}), _fields(pool.columns, {})
+    sizes = {"window": pool.window, "stride": pool.stride, "padding": pool.padding}
+    return {
+        "fields": {f"row_{key}": value for key, value in rows.items()}
+        | {f"column_{key}": value for key, value in columns.items()},
+        "sizes": {
+            f"{name}_{axis}": size
+            for name, pair in sizes.items()
+            for axis, size in zip(("y", "x"), pair, strict=True)
+        },
+    }
 
 
-def _lane(lane: Lane, name: str, source: str) -> Values:
+def _lane(lane: Lane, name: str) -> Values:
     return {
         "name": name,
-        "source": source,
         "token": _token(lane.token),
         "height": lane.height,
         "first_column": lane.first_column,
         "fields": {f"row_{key}": value for key, value in _fields(lane.rows, {}).items()}
         | {f"column_{key}": value for key, value in _fields(lane.columns, {}).items()},
     }
-
-
-@dataclass(frozen=True)
-class _Reader:
-    layer: str
-    index: int
-    lane: Lane
-
-
-def _tensors(design: Design, names: list[str]) -> tuple[list[Values], dict[tuple[str, int], str]]:
-    """Token streams in order, and for each (layer, lane) the expression it reads from.
-
-    The input comes first, then the output of every layer but the last. A tensor with several
-    readers is copied.
-    """
-    tensors: list[Values] = []
-    sources: dict[tuple[str, int], str] = {}
-    name_of = {INPUT: INPUT} | {
-        layer.name: name for layer, name in zip(design.layers, names, strict=True)
-    }
-    for tensor in [INPUT, *(layer.name for layer in design.layers[:-1])]:
-        readers = [
-            _Reader(layer.name, i, lane)
-            for layer in design.layers
-            for i, lane in enumerate(layer.lanes)
-            if lane.tensor == tensor
-        ]
-        name = name_of[tensor]
-        is_forked = len(readers) > 1
-        for i, reader in enumerate(readers):
-            sources[reader.layer, reader.index] = (
-                f"{name}_copies[{i}]" if is_forked else f"{name}_tokens"
-            )
-        token = readers[0].lane.token
-        fork = {
-            "name": name,
-            "token": _token(token),
-            "readers": len(readers),
-            "height": readers[0].lane.height,
-        }
-        tensors.append(
-            {
-                "name": name,
-                "width": token.width,
-                "depth": TOKEN_DEPTH,
-                "fork": fork if is_forked else None,
-            }
-        )
-    return tensors, sources
 
 
 def _images(layer: LayerDesign, name: str) -> Iterator[tuple[str, Memory]]:
@@ -249,7 +191,13 @@ def _images(layer: LayerDesign, name: str) -> Iterator[tuple[str, Memory]]:
         yield f"{name}_pe{p:03}_pointers", layer.pointers[p]
         yield f"{name}_pe{p:03}_weights", layer.weights[p]
         yield f"{name}_pe{p:03}_thresholds", layer.thresholds[p]
-    yield f"{name}_post", layer.post
+    for i, stream in enumerate(layer.streams):
+        yield f"{name}_out{i}_post", stream.post
+    if layer.table is not None:
+        yield f"{name}_table", layer.table
+    if layer.pool is not None:
+        yield f"{name}_pool_rows", layer.pool.rows
+        yield f"{name}_pool_columns", layer.pool.columns
 
 
 def _memory(name: str, image: Memory) -> Values:

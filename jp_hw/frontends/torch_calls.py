@@ -103,7 +103,9 @@ CALLS: dict[Any, Call] = {
     **dict.fromkeys((torch.mean, "mean"), _mean),
     **dict.fromkeys((torch.sigmoid, functional.sigmoid, "sigmoid"), _as_module(nn.Sigmoid)),
     **dict.fromkeys((torch.tanh, functional.tanh, "tanh"), _as_module(nn.Tanh)),
-    **dict.fromkeys((functional.dropout, functional.dropout2d, "contiguous"), _nothing),
+    **dict.fromkeys(
+        (functional.dropout, functional.dropout2d, torch.as_tensor, "contiguous"), _nothing
+    ),
     functional.relu6: _as_module(nn.ReLU6),
     functional.leaky_relu: _as_module(nn.LeakyReLU),
     functional.hardtanh: _as_module(nn.Hardtanh),

@@ -63,10 +63,14 @@ def _needs(network: Network, layers: Sequence[LayerDesign], tensor: str) -> Rows
 
 
 def _rows(layer: LayerDesign, lane: Lane, needs: Sequence[Rows]) -> int:
-    """Rows of a lane that can have to wait while another lane of the layer completes an output row."""
+    """Rows of a lane that can have to wait while another lane of the layer completes an output row.
+
+    Streams of one tensor that complete the same rows never wait for one another: the markers that let
+    one of them go on have been sent to the PEs of all.
+    """
     most, own = 0, _last_rows(lane)
     for other in layer.lanes:
-        if other is lane:
+        if other.tensor == lane.tensor and np.array_equal(_last_rows(other), own):
             continue
         for rows in needs:
             if other.tensor in rows and lane.tensor in rows:

@@ -1,11 +1,13 @@
-// The engine: one function per process of the dataflow, each called once per frame.
+// The engine: one function per process of the dataflow, each called once per frame from the process
+// of that name in top.cpp.
 //
-//   AXI4-Stream -> align -> tokenize -> [ dispatch -> P x pe -> merge -> requantize ] ... -> logits
+//   AXI4-Stream -> align -> tokenize -> [ dispatch -> P x (fetch -> accumulate) -> merge ->
+//   requantize ] ... -> logits -> AXI4-Stream
 //
 // Only non-zero activations travel, as tokens (value, x, channel) with a marker after each row, and
 // each one touches only its non-zero weights. All numbers come from the configuration structs
 // (config.hpp) and the memory images (memories.hpp); nothing is computed here that the scheduler
-// has decided. State that outlives a frame is static in a template that no two processes share.
+// has decided. Of one frame nothing is left for the next but rings of zeros.
 #ifndef JP_ENGINE_HPP
 #define JP_ENGINE_HPP
 
@@ -16,24 +18,29 @@ namespace jp {
 
 // --- input -----------------------------------------------------------------------------------
 
-// One frame of beats to exactly Input::groups groups of 8 bytes. Bytes with tkeep = 0, and the rest
-// of a short frame, read as zero; a long frame is cut and dropped up to its tlast; the frame's error
-// bit says whether any of that happened.
+// One frame of beats to exactly Input::groups groups of 8 bytes, with the mask of those that live on
+// as tokens: not zero, not under the threshold, read by some weight. Bytes with tkeep = 0, and the
+// rest of a short frame, read as zero; a long frame is cut and dropped up to its tlast; the frame's
+// error bit says whether any of that happened.
 template <class Input>
-void align(hls::stream<input_beat>& in, fifo<64>& groups, fifo<1>& errors) {
+JP_INLINE void align(hls::stream<input_beat>& in, fifo<64>& groups, fifo<8>& lives,
+                     fifo<1>& errors) {
+  JP_VITIS_PRAGMA(HLS inline)
   constexpr unsigned kLastBytes = 0xffu >> (8 * Input::groups - Input::frame_bytes);
   int sent = 0;
   bool last = false;
   bool wrong = false;
   while (!last || sent < Input::groups) {
-    JP_VITIS_PRAGMA(HLS pipeline II=1)
+    JP_VITIS_PRAGMA(HLS pipeline II=1 style=flp)
     const unsigned in_frame =
         sent >= Input::groups ? 0 : sent == Input::groups - 1 ? kLastBytes : 0xff;
     std::uint64_t group = 0;
     if (last) {
       wrong = true;  // beats are missing
     } else {
-      if (!kCompiledToHardware && in.empty()) starved("align");
+#if defined(JP_SIMULATION)
+      if (in.empty()) starved("align");
+#endif
       const input_word beat = unpack(in.read());
       last = beat.last;
       wrong = wrong || beat.keep != in_frame || in_frame == 0;
@@ -43,25 +50,34 @@ void align(hls::stream<input_beat>& in, fifo<64>& groups, fifo<1>& errors) {
       }
     }
     if (sent < Input::groups) {
+      unsigned live = 0;
+      for (int i = 0; i < 8; ++i) {
+        JP_UNROLL
+        const int byte = static_cast<int>((group >> (8 * i)) & 0xff);
+        const int value = Input::is_signed && byte > 127 ? byte - 256 : byte;
+        const bool wins = value != 0 && (value < 0 ? -value : value) >= Input::theta;
+        if (wins && bit(Input::keep[sent], i)) live |= 1u << i;
+      }
       give(groups, group);
+      give(lives, live);
       ++sent;
     }
   }
   give(errors, wrong);
 }
 
-// Dense groups to tokens: bytes that are zero, under the threshold, or that no weight reads are
-// skipped, a marker follows each row. One token, marker or new group a cycle.
+// Groups to tokens: only the live bytes are sent, a marker follows each row. One token, marker or
+// new group a cycle.
 template <class Input>
-void tokenize(fifo<64>& groups, fifo<Input::token::width>& tokens) {
+JP_INLINE void tokenize(fifo<64>& groups, fifo<8>& lives, fifo<Input::token::width>& tokens) {
+  JP_VITIS_PRAGMA(HLS inline)
   using token = typename Input::token;
   std::uint64_t data = 0;
   unsigned live = 0;  // bytes of the group that are still to be sent
   int start = -8;     // place in its row of the group's first byte, negative after a row's end
-  int group = 0;
   int rows = 0;
   while (rows < Input::height) {
-    JP_VITIS_PRAGMA(HLS pipeline II=1)
+    JP_VITIS_PRAGMA(HLS pipeline II=1 style=flp)
     int next = 8;
     for (int i = 7; i >= 0; --i) {
       JP_UNROLL
@@ -80,56 +96,82 @@ void tokenize(fifo<64>& groups, fifo<Input::token::width>& tokens) {
       ++rows;
     } else {
       data = take(groups);
-      live = 0;
-      for (int i = 0; i < 8; ++i) {
-        JP_UNROLL
-        const int byte = static_cast<int>((data >> (8 * i)) & 0xff);
-        const int value = Input::is_signed && byte > 127 ? byte - 256 : byte;
-        const bool wins = value != 0 && (value < 0 ? -value : value) >= Input::theta;
-        if (wins && bit(Input::keep[group], i)) live |= 1u << i;
-      }
+      live = static_cast<unsigned>(take(lives));
       start += 8;
-      ++group;
     }
   }
 }
 
 // Several readers of one tensor each get all of its tokens.
-template <class Fork>
-void fork(fifo<Fork::token::width>& in, fifo<Fork::token::width> (&out)[Fork::readers]) {
+template <class Fork, class... Copies>
+JP_INLINE void copy(fifo<Fork::token::width>& in, Copies&... out) {
+  JP_VITIS_PRAGMA(HLS inline)
   for (int row = 0; row < Fork::height; ++row) {
     bool open = true;
     while (open) {
-      JP_VITIS_PRAGMA(HLS pipeline II=1)
+      JP_VITIS_PRAGMA(HLS pipeline II=1 style=flp)
       const std::uint64_t word = take(in);
-      for (int i = 0; i < Fork::readers; ++i) {
-        JP_UNROLL
-        give(out[i], word);
-      }
+      (give(out, word), ...);
       open = !Fork::token::marker::of(word);
     }
   }
+}
+
+// Tokens that must wait before a lane until the layer's other lanes have caught up. Bambu's FIFOs
+// hold three words whatever is asked of them, so it gets a memory; elsewhere the FIFO itself waits.
+template <class Hold>
+JP_INLINE void hold(fifo<Hold::token::width>& in, fifo<Hold::token::width>& out) {
+  JP_VITIS_PRAGMA(HLS inline)
+  using marker = typename Hold::token::marker;
+#if defined(JP_HLS_BAMBU)
+  static uint<Hold::token::width> words[Hold::words];
+  std::uint32_t first = 0, count = 0;
+  int taken = 0, given = 0;
+  while (given < Hold::height) {
+    std::uint64_t word = 0;
+    if (taken < Hold::height && count < Hold::words && poll(in, word)) {
+      words[(first + count) & (Hold::words - 1)] = static_cast<uint<Hold::token::width>>(word);
+      ++count;
+      if (marker::of(word)) ++taken;
+    }
+    if (count > 0) {
+      const std::uint64_t oldest = words[first];
+      if (offer(out, oldest)) {
+        first = (first + 1) & (Hold::words - 1);
+        --count;
+        if (marker::of(oldest)) ++given;
+      }
+    }
+  }
+#else
+  for (int row = 0; row < Hold::height; ++row) {
+    bool open = true;
+    while (open) {
+      JP_VITIS_PRAGMA(HLS pipeline II=1 style=flp)
+      const std::uint64_t word = take(in);
+      give(out, word);
+      open = !marker::of(word);
+    }
+  }
+#endif
 }
 
 // --- a layer ---------------------------------------------------------------------------------
 
 // Tokens of one lane to commands for the PEs whose column is not empty. After each input row, a
 // marker for every output row that it completes goes to all PEs.
-template <class Lane>
-void dispatch(fifo<Lane::token::width>& tokens,
-              fifo<Lane::command::width> (&commands)[Lane::layer::pes]) {
+template <class Lane, class... Commands>
+JP_INLINE void dispatch(fifo<Lane::token::width>& tokens, Commands&... commands) {
+  JP_VITIS_PRAGMA(HLS inline)
   using token = typename Lane::token;
   using command = typename Lane::command;
-  using layer = typename Lane::layer;
-  static uint<layer::ring_bits> frame_start = 0;
   for (int y = 0; y < Lane::height; ++y) {
     const auto row = Lane::rows[y];
     const std::uint64_t row_term = Lane::row_term::of(row);
-    const std::uint64_t row_base =
-        Lane::row_base::of(row) + static_cast<std::uint64_t>(frame_start);
+    const std::uint64_t row_base = Lane::row_base::of(row);
     bool open = true;
     while (open) {
-      JP_VITIS_PRAGMA(HLS pipeline II=1)
+      JP_VITIS_PRAGMA(HLS pipeline II=1 style=flp)
       const std::uint64_t word = take(tokens);
       open = !token::marker::of(word);
       if (open) {
@@ -140,80 +182,74 @@ void dispatch(fifo<Lane::token::width>& tokens,
             command::value::put(token::value::of(word)) |
             command::base::put(row_base + Lane::column_base::of(column)) |
             command::column::put(id + Lane::first_column);
-        const auto& mask = Lane::masks[id];
-        for (int p = 0; p < layer::pes; ++p) {
-          JP_UNROLL
-          if (bit(mask, p)) give(commands[p], packed);
-        }
+        give_some(Lane::masks[id], packed, std::index_sequence_for<Commands...>{}, commands...);
       }
     }
     const int completed = static_cast<int>(Lane::row_completed::of(row));
     for (int i = 0; i < completed; ++i) {
-      for (int p = 0; p < layer::pes; ++p) {
-        JP_UNROLL
-        give(commands[p], command::marker::put(1));
-      }
+      (give(commands, command::marker::put(1)), ...);
     }
   }
-  frame_start = (frame_start + layer::frame_step) & layer::ring_mask;
 }
 
-// Winners of all PEs, row by row, into one stream; one marker per row.
-template <class Layer>
-void merge(fifo<Layer::winner::width> (&winners)[Layer::pes], fifo<Layer::winner::width>& out) {
-  using winner = typename Layer::winner;
-  for (int row = 0; row < Layer::out_height; ++row) {
-    bool open[Layer::pes];
+// Winners of some PEs, row by row, into one stream; one marker per row.
+template <class Out, class... Winners>
+JP_INLINE void merge(fifo<Out::layer::winner::width>& out, Winners&... winners) {
+  JP_VITIS_PRAGMA(HLS inline)
+  using winner = typename Out::layer::winner;
+  constexpr int count = sizeof...(Winners);
+  for (int row = 0; row < Out::layer::out_height; ++row) {
+    bool open[count];
     JP_VITIS_PRAGMA(HLS array_partition variable=open type=complete)
-    for (int p = 0; p < Layer::pes; ++p) {
+    for (int p = 0; p < count; ++p) {
       JP_UNROLL
       open[p] = true;
     }
-    int left = Layer::pes;
+    int left = count;
     while (left > 0) {
-      JP_VITIS_PRAGMA(HLS pipeline II=1)
-      bool taken = false;
-      for (int p = 0; p < Layer::pes; ++p) {
-        JP_UNROLL
-        if (!taken && open[p] && ready(winners[p])) {
-          taken = true;
-          const std::uint64_t word = take(winners[p]);
-          if (winner::marker::of(word)) {
-            open[p] = false;
-            --left;
-          } else {
-            give(out, word);
-          }
-        }
+      JP_VITIS_PRAGMA(HLS pipeline II=1 style=flp)
+      std::uint64_t word = 0;
+      if (!take_any<winner>(open, word, std::index_sequence_for<Winners...>{}, winners...)) {
+        starved("merge");
+      } else if (winner::marker::of(word)) {
+        --left;
+      } else {
+        give(out, word);
       }
-      if (!taken) starved("merge");
     }
     give(out, winner::marker::put(1));
   }
 }
 
-// y = clamp((s * m + (1 << shift - 1)) >> shift, low, high), s = sum + bias, m by the sign of s.
-template <class Layer>
-void requantize(fifo<Layer::winner::width>& in, fifo<Layer::output::width>& out) {
-  using winner = typename Layer::winner;
-  using token = typename Layer::output;
-  for (int row = 0; row < Layer::out_height; ++row) {
+// y = clamp((s * m + (1 << shift - 1)) >> shift, low, high), s = sum + bias, m by the sign of s; with
+// a table, y is the place of the value in it.
+template <class Out>
+JP_INLINE void requantize(fifo<Out::layer::winner::width>& in,
+                          fifo<Out::layer::output::width>& out) {
+  JP_VITIS_PRAGMA(HLS inline)
+  using layer = typename Out::layer;
+  using winner = typename layer::winner;
+  using token = typename layer::output;
+  for (int row = 0; row < layer::out_height; ++row) {
     bool open = true;
     while (open) {
-      JP_VITIS_PRAGMA(HLS pipeline II=1)
+      JP_VITIS_PRAGMA(HLS pipeline II=1 style=flp)
       const std::uint64_t word = take(in);
       open = !winner::marker::of(word);
       if (open) {
-        const auto& post = Layer::post[winner::channel::of(word)];
-        const sint<Layer::sum_bits> sum =
-            narrow<Layer::sum_bits>(winner::value::of(word) + Layer::bias::of(post));
+        const auto& post = Out::post[winner::channel::of(word)];
+        const sint<layer::sum_bits> sum =
+            narrow<layer::sum_bits>(winner::value::of(word) + layer::bias::of(post));
         const std::uint64_t factor =
-            sum < 0 ? Layer::negative::of(post) : Layer::multiplier::of(post);
+            sum < 0 ? layer::negative::of(post) : layer::multiplier::of(post);
         const std::int64_t product =
             static_cast<std::int64_t>(sum) * static_cast<std::int64_t>(factor);
-        std::int64_t y = (product + (std::int64_t(1) << (Layer::shift - 1))) >> Layer::shift;
-        if (y < Layer::low) y = Layer::low;
-        if (y > Layer::high) y = Layer::high;
+        std::int64_t y = (product + (std::int64_t(1) << (layer::shift - 1))) >> layer::shift;
+        if (y < layer::low) y = layer::low;
+        if (y > layer::high) y = layer::high;
+        if constexpr (layer::has_table) {
+          y = static_cast<std::int64_t>(layer::table_value::of(layer::table[y - layer::low]));
+        }
         give(out, token::value::put(y) |
                       token::x::put(winner::x::of(word)) |
                       token::channel::put(winner::channel::of(word)));
@@ -227,25 +263,28 @@ void requantize(fifo<Layer::winner::width>& in, fifo<Layer::output::width>& out)
 // --- output ----------------------------------------------------------------------------------
 
 // The last layer's sums plus bias, one beat per class in class order; tuser is the frame's error.
-template <class Layer>
-void logits(fifo<Layer::winner::width>& in, fifo<1>& errors, hls::stream<output_beat>& out) {
-  using winner = typename Layer::winner;
-  static std::int32_t logit[Layer::classes];
+template <class Out>
+JP_INLINE void logits(fifo<Out::layer::winner::width>& in, fifo<1>& errors,
+                      hls::stream<output_beat>& out) {
+  JP_VITIS_PRAGMA(HLS inline)
+  using layer = typename Out::layer;
+  using winner = typename layer::winner;
+  static std::int32_t logit[layer::classes];
   bool open = true;
   while (open) {
-    JP_VITIS_PRAGMA(HLS pipeline II=1)
+    JP_VITIS_PRAGMA(HLS pipeline II=1 style=flp)
     const std::uint64_t word = take(in);
     open = !winner::marker::of(word);
     if (open) {
-      const auto& post = Layer::post[winner::channel::of(word)];
-      logit[Layer::class_of::of(post)] =
-          static_cast<std::int32_t>(winner::value::of(word) + Layer::bias::of(post));
+      const auto& post = Out::post[winner::channel::of(word)];
+      logit[layer::class_of::of(post)] =
+          static_cast<std::int32_t>(winner::value::of(word) + layer::bias::of(post));
     }
   }
   const bool error = take(errors) != 0;
-  for (int k = 0; k < Layer::classes; ++k) {
+  for (int k = 0; k < layer::classes; ++k) {
     JP_VITIS_PRAGMA(HLS pipeline II=1)
-    out.write(pack(output_word{logit[k], k == Layer::classes - 1, error}));
+    out.write(pack(output_word{logit[k], k == layer::classes - 1, error}));
   }
 }
 

@@ -11,51 +11,47 @@ namespace jp {
 constexpr int kForwarded = 4;
 constexpr int kWriteDelay = 2;
 
-// Commands of all lanes up to a marker in each of them, one a cycle from any lane that has one, to
-// jobs: looks up where the column's weights are.
-template <class Layer, class Pointers, std::size_t... I, class... Lanes>
-void fetch_row(const Pointers& pointers, fifo<Layer::job::width>& jobs, std::index_sequence<I...>,
-               Lanes&... lanes) {
-  using command = typename Layer::command;
-  using job = typename Layer::job;
-  constexpr int count = sizeof...(I);
-  bool open[count];
-  JP_VITIS_PRAGMA(HLS array_partition variable=open type=complete)
-  int left = count;
-  for (int i = 0; i < count; ++i) {
-    JP_UNROLL
-    open[i] = true;
-  }
-  while (left > 0) {
-    JP_VITIS_PRAGMA(HLS pipeline II=1)
-    std::uint64_t word = 0;
-    int from = 0;
-    // a single lane is simply waited for
-    const bool taken = ((open[I] && (count == 1 || ready(lanes))
-                             ? (word = take(lanes), from = static_cast<int>(I), true)
-                             : false) ||
-                        ...);
-    if (!taken) {
-      starved("fetch");
-    } else if (command::marker::of(word)) {
-      open[from] = false;
-      --left;
-    } else {
-      const auto pointer = pointers[command::column::of(word)];
-      give(jobs, job::value::put(command::value::of(word)) |
-                     job::base::put(command::base::of(word)) |
-                     job::start::put(Layer::start::of(pointer)) |
-                     job::more::put(Layer::more::of(pointer)));
+// First half of a PE: commands of all lanes, one a cycle from any lane that has one, to jobs that
+// say where the column's weights are. A row ends when every lane has sent its marker.
+template <class Pe, class... Lanes>
+JP_INLINE void fetch(fifo<Pe::layer::job::width>& jobs, Lanes&... lanes) {
+  JP_VITIS_PRAGMA(HLS inline)
+  using layer = typename Pe::layer;
+  using command = typename layer::command;
+  using job = typename layer::job;
+  constexpr int count = sizeof...(Lanes);
+  for (int row = 0; row < layer::out_height; ++row) {
+    bool open[count];
+    JP_VITIS_PRAGMA(HLS array_partition variable=open type=complete)
+    for (int i = 0; i < count; ++i) {
+      JP_UNROLL
+      open[i] = true;
     }
+    int left = count;
+    while (left > 0) {
+      JP_VITIS_PRAGMA(HLS pipeline II=1 style=flp)
+      std::uint64_t word = 0;
+      if (!take_any<command>(open, word, std::index_sequence_for<Lanes...>{}, lanes...)) {
+        starved("fetch");
+      } else if (command::marker::of(word)) {
+        --left;
+      } else {
+        const auto pointer = Pe::pointers[command::column::of(word)];
+        give(jobs, job::value::put(command::value::of(word)) |
+                       job::base::put(command::base::of(word)) |
+                       job::start::put(layer::start::of(pointer)) |
+                       job::more::put(layer::more::of(pointer)));
+      }
+    }
+    give(jobs, job::marker::put(1));
   }
-  give(jobs, job::marker::put(1));
 }
 
 // Adds the jobs of one output row into the ring, one multiply-accumulate a cycle, whatever the
 // addresses are.
 template <class Layer, class Weights>
-void scatter(fifo<Layer::job::width>& jobs, const Weights& weights,
-             sint<Layer::accumulator_bits> (&ring)[Layer::ring_words]) {
+JP_INLINE void scatter(fifo<Layer::job::width>& jobs, const Weights& weights,
+                       sint<Layer::accumulator_bits> (&ring)[Layer::ring_words]) {
   JP_VITIS_PRAGMA(HLS inline)
   using job = typename Layer::job;
   // the last updates, youngest first; address ring_words is none
@@ -72,7 +68,7 @@ void scatter(fifo<Layer::job::width>& jobs, const Weights& weights,
   std::int32_t value = 0;
   bool open = true;
   while (open) {
-    JP_VITIS_PRAGMA(HLS pipeline II=1)
+    JP_VITIS_PRAGMA(HLS pipeline II=1 style=flp)
     // The write of one pass holds the sum of kWriteDelay passes before. A read needs no sum of the
     // last kForwarded passes from memory, since it gets those from registers. So a read depends on
     // a write of kForwarded - kWriteDelay + 1 = 3 passes earlier at the nearest.
@@ -116,9 +112,9 @@ void scatter(fifo<Layer::job::width>& jobs, const Weights& weights,
 
 // Reads a finished row, sets it to zero, and sends the winners and a marker.
 template <class Layer, class Thresholds>
-void drain(std::uint32_t row_start, int first_channel, const Thresholds& thresholds,
-           sint<Layer::accumulator_bits> (&ring)[Layer::ring_words],
-           fifo<Layer::winner::width>& winners) {
+JP_INLINE void drain(std::uint32_t row_start, int first_channel, const Thresholds& thresholds,
+                     sint<Layer::accumulator_bits> (&ring)[Layer::ring_words],
+                     fifo<Layer::winner::width>& winners) {
   JP_VITIS_PRAGMA(HLS inline)
   using winner = typename Layer::winner;
   int slot = 0, x = 0;
@@ -147,36 +143,87 @@ void drain(std::uint32_t row_start, int first_channel, const Thresholds& thresho
   give(winners, winner::marker::put(1));
 }
 
-// A PE: column pointers, then multiply-accumulate and drain, as two processes, so that a token's
-// pointer is read while the weights of the one before are used.
-template <class Pe, class... Lanes>
-void fetch(fifo<Pe::layer::job::width>& jobs, Lanes&... lanes) {
-  for (int row = 0; row < Pe::layer::out_height; ++row) {
-    fetch_row<typename Pe::layer>(Pe::pointers, jobs, std::index_sequence_for<Lanes...>{},
-                                  lanes...);
+// The same with max pooling: every output is the greatest sum of its window. What lies outside the
+// map does not count; a sum that no later window needs is set to zero.
+template <class Layer, class Thresholds>
+JP_INLINE void drain_pooled(int row, std::uint32_t corner, int first_channel,
+                            const Thresholds& thresholds,
+                            sint<Layer::accumulator_bits> (&ring)[Layer::ring_words],
+                            fifo<Layer::winner::width>& winners) {
+  JP_VITIS_PRAGMA(HLS inline)
+  using winner = typename Layer::winner;
+  using pool = typename Layer::pool;
+  const auto row_word = pool::rows[row];
+  const std::uint64_t live_rows = pool::row_live::of(row_word);
+  const std::uint64_t last_rows = pool::row_last::of(row_word);
+  constexpr int outputs = Layer::out_width * Layer::slots * pool::window_y * pool::window_x;
+  int slot = 0, x = 0, dx = 0, dy = 0;
+  std::uint32_t left = corner, line = corner;  // of the window, and of its row, in slot 0
+  sint<Layer::accumulator_bits> best = 0;
+  bool has_best = false;
+  for (int i = 0; i < outputs; ++i) {
+    JP_VITIS_PRAGMA(HLS pipeline II=1)
+    // a sum is set to zero in the last window that needs it
+    JP_VITIS_PRAGMA(HLS dependence variable=ring type=inter false)
+    const auto column = pool::columns[x];
+    const bool live = bit(live_rows, dy) && bit(pool::column_live::of(column), dx);
+    const bool last = bit(last_rows, dy) && bit(pool::column_last::of(column), dx);
+    const std::uint32_t address = (line + dx * Layer::slots + slot) & Layer::ring_mask;
+    const sint<Layer::accumulator_bits> sum = ring[address];
+    if (live && last) ring[address] = 0;
+    if (live && (!has_best || sum > best)) best = sum;
+    has_best = has_best || live;
+    const bool row_ends = dx == pool::window_x - 1;
+    const bool ends = row_ends && dy == pool::window_y - 1;
+    if (ends) {
+      const auto threshold = thresholds[slot];
+      const std::int64_t wide = best;
+      const bool wins = wide >= Layer::keep_from::of(threshold) ||
+                        (Layer::is_signed && wide <= Layer::keep_to::of(threshold));
+      if (wins) {
+        give(winners, winner::value::put(wide) | winner::x::put(x) |
+                          winner::channel::put(first_channel + slot));
+      }
+      has_best = false;
+      if (slot == Layer::slots - 1) {
+        slot = 0;
+        ++x;
+        left += pool::stride_x * Layer::slots;
+      } else {
+        ++slot;
+      }
+    }
+    dx = row_ends ? 0 : dx + 1;
+    dy = ends ? 0 : row_ends ? dy + 1 : dy;
+    line = ends ? left : row_ends ? line + Layer::row_words : line;
   }
+  give(winners, winner::marker::put(1));
 }
 
+// Second half of a PE: multiply-accumulate and drain, row by row. The ring is all zero between
+// frames, so every frame begins at its start.
 template <class Pe>
-void accumulate(fifo<Pe::layer::job::width>& jobs, fifo<Pe::layer::winner::width>& winners) {
+JP_INLINE void accumulate(fifo<Pe::layer::job::width>& jobs,
+                          fifo<Pe::layer::winner::width>& winners) {
+  JP_VITIS_PRAGMA(HLS inline)
   using layer = typename Pe::layer;
+  using pool = typename layer::pool;
   static sint<layer::accumulator_bits> ring[layer::ring_words];
   JP_VITIS_PRAGMA(HLS bind_storage variable=ring type=ram_s2p)
-  static std::uint32_t row_start = 0;
+  std::uint32_t start = 0;
+  if constexpr (!std::is_void_v<pool>) {
+    start -= pool::padding_y * layer::row_words + pool::padding_x * layer::slots;
+  }
   for (int row = 0; row < layer::out_height; ++row) {
     scatter<layer>(jobs, Pe::weights, ring);
-    drain<layer>(row_start, Pe::index * layer::slots, Pe::thresholds, ring, winners);
-    row_start = (row_start + layer::row_words) & layer::ring_mask;
+    if constexpr (std::is_void_v<pool>) {
+      drain<layer>(start, Pe::first_channel, Pe::thresholds, ring, winners);
+      start += layer::row_words;
+    } else {
+      drain_pooled<layer>(row, start, Pe::first_channel, Pe::thresholds, ring, winners);
+      start += pool::stride_y * layer::row_words;
+    }
   }
-}
-
-template <class Pe, class... Lanes>
-void pe(fifo<Pe::layer::winner::width>& winners, Lanes&... lanes) {
-  JP_PRAGMA(HLS dataflow)
-  static fifo<Pe::layer::job::width> jobs;
-  JP_PRAGMA(HLS stream variable=jobs depth=2)
-  fetch<Pe>(jobs, lanes...);
-  accumulate<Pe>(jobs, winners);
 }
 
 }  // namespace jp

@@ -1,7 +1,9 @@
 // Types, packing, ports and pragmas of the engine: everything that differs between compilers.
 //
-// JP_HLS_VITIS   Vitis HLS: ap_int everywhere, ap_axiu ports, all pragmas.
-// JP_HLS_BAMBU   PandA-Bambu: ap_int, packed ports, no pragmas that it refuses, no arbitration.
+// JP_HLS_VITIS   Vitis HLS: ap_int memories, ap_axiu ports, its pragmas.
+// JP_HLS_BAMBU   PandA-Bambu: native memories, packed ports, everything inline in its process. Its
+//                pragmas stand in top.cpp: it finds a function's pragmas by their line, so it
+//                rejects those that come from a macro.
 // neither        g++: native integers where widths allow, for fast simulation.
 #ifndef JP_TYPES_HPP
 #define JP_TYPES_HPP
@@ -22,35 +24,33 @@
 #include <cstdint>
 #include <type_traits>
 #include <utility>
-#if !defined(JP_HLS_VITIS) && !defined(JP_HLS_BAMBU)
-#include <cstdio>
-#include <cstdlib>
-#endif
 #if defined(JP_HLS_VITIS)
 #include <ap_axi_sdata.h>
 #endif
+#if !defined(JP_HLS_VITIS) && !defined(JP_HLS_BAMBU)
+#define JP_SIMULATION
+#include <cstdio>
+#include <cstdlib>
+#endif
 
-// JP_PRAGMA is the one place where pragmas come from; JP_VITIS_PRAGMA holds those that only Vitis
-// HLS takes (Bambu refuses pipeline inside a loop, s_axilite and port=return).
+// The one place where pragmas come from, but for Bambu's.
 #if defined(JP_HLS_VITIS)
-#define JP_PRAGMA(...) _Pragma(#__VA_ARGS__)
-#define JP_VITIS_PRAGMA(...) JP_PRAGMA(__VA_ARGS__)
-#define JP_UNROLL _Pragma("HLS unroll")
-#elif defined(JP_HLS_BAMBU)
-#define JP_PRAGMA(...) _Pragma(#__VA_ARGS__)
-#define JP_VITIS_PRAGMA(...)
-#define JP_UNROLL
+#define JP_VITIS_PRAGMA(...) _Pragma(#__VA_ARGS__)
 #else
-#define JP_PRAGMA(...)
 #define JP_VITIS_PRAGMA(...)
-#define JP_UNROLL
+#endif
+#define JP_UNROLL JP_VITIS_PRAGMA(HLS unroll)
+#if defined(JP_HLS_BAMBU)
+#define JP_INLINE __attribute__((always_inline)) inline
+#else
+#define JP_INLINE inline
 #endif
 
 namespace jp {
 
-// Integers of W bits. Under g++ they are the least native type that holds W bits, and `narrow`
-// wraps to W bits, so that a width that is too small shows in simulation as it does in hardware.
-#if defined(JP_HLS_VITIS) || defined(JP_HLS_BAMBU)
+// Integers of W bits. Native ones are the least type that holds W bits; `narrow` wraps to W bits, so
+// that a width that is too small shows in simulation as it does in hardware.
+#if defined(JP_HLS_VITIS)
 template <int W>
 using uint = ap_uint<W>;
 template <int W>
@@ -66,8 +66,8 @@ using sint = std::conditional_t<(W <= 32), std::int32_t, std::int64_t>;
 #endif
 
 template <int W>
-inline sint<W> narrow(std::int64_t value) {
-#if defined(JP_HLS_VITIS) || defined(JP_HLS_BAMBU)
+JP_INLINE sint<W> narrow(std::int64_t value) {
+#if defined(JP_HLS_VITIS)
   return sint<W>(value);
 #else
   return static_cast<sint<W>>(static_cast<std::int64_t>(static_cast<std::uint64_t>(value)
@@ -80,41 +80,57 @@ inline sint<W> narrow(std::int64_t value) {
 template <int W>
 using fifo = hls::stream<ap_uint<W>>;
 
-#if defined(JP_HLS_VITIS) || defined(JP_HLS_BAMBU)
-constexpr bool kCompiledToHardware = true;
-#else
-constexpr bool kCompiledToHardware = false;
-#endif
-
 // Simulation stops where hardware would wait for ever.
-inline void starved([[maybe_unused]] const char* process) {
-#if !defined(JP_HLS_VITIS) && !defined(JP_HLS_BAMBU)
+JP_INLINE void starved([[maybe_unused]] const char* process) {
+#if defined(JP_SIMULATION)
   std::fprintf(stderr, "error: %s waits for a word that nobody sends\n", process);
   std::abort();
 #endif
 }
 
 template <int W>
-inline std::uint64_t take(fifo<W>& from) {
+JP_INLINE std::uint64_t take(fifo<W>& from) {
   static_assert(W <= 64, "packed words have at most 64 bits");
-  if (!kCompiledToHardware && from.empty()) starved("a process");
+#if defined(JP_SIMULATION)
+  if (from.empty()) starved("a process");
+#endif
   return from.read().to_uint64();
 }
 
 template <int W>
-inline void give(fifo<W>& to, std::uint64_t word) {
+JP_INLINE void give(fifo<W>& to, std::uint64_t word) {
   static_assert(W <= 64, "packed words have at most 64 bits");
   to.write(ap_uint<W>(word));
 }
 
-// Whether a process that reads several streams may take from this one now. Bambu gets blocking
-// reads in a fixed order instead: the same results, fewer words in flight.
+// Takes a word if there is one now.
 template <int W>
-inline bool ready([[maybe_unused]] fifo<W>& from) {
+JP_INLINE bool poll(fifo<W>& from, std::uint64_t& word) {
 #if defined(JP_HLS_BAMBU)
+  ap_uint<W> value;
+  if (!from.nb_read(value)) return false;
+  word = value.to_uint64();
+  return true;
+#elif defined(JP_HLS_VITIS)
+  ap_uint<W> value;
+  if (!from.read_nb(value)) return false;
+  word = value.to_uint64();
   return true;
 #else
-  return !from.empty();
+  if (from.empty()) return false;
+  word = from.read().to_uint64();
+  return true;
+#endif
+}
+
+// Gives a word if there is room for it now.
+template <int W>
+JP_INLINE bool offer(fifo<W>& to, std::uint64_t word) {
+#if defined(JP_HLS_BAMBU)
+  ap_uint<W> value(word);
+  return to.nb_write(value);
+#else
+  return to.write_nb(ap_uint<W>(word));
 #endif
 }
 
@@ -129,12 +145,12 @@ struct field {
   using type = std::conditional_t<SIGNED, std::int64_t, std::uint64_t>;
 
   template <class Word>
-  static type of(const Word& word) {
+  JP_INLINE static type of(const Word& word) {
     static_assert(end <= 64, "the field lies outside a word");
     return extend(static_cast<std::uint64_t>(word) >> LOW);
   }
   template <class Limb, int LIMBS>
-  static type of(const Limb (&word)[LIMBS]) {
+  JP_INLINE static type of(const Limb (&word)[LIMBS]) {
     static_assert(end <= 64 * LIMBS, "the field lies outside a word");
     constexpr int first = LOW / 64, last = (end - 1) / 64, shift = LOW % 64;
     std::uint64_t value = static_cast<std::uint64_t>(word[first]) >> shift;
@@ -142,14 +158,14 @@ struct field {
     return extend(value);
   }
   template <class Integer>
-  static std::uint64_t put(Integer value) {
+  JP_INLINE static std::uint64_t put(Integer value) {
     static_assert(std::is_integral_v<Integer>, "fields are packed from native integers");
     static_assert(end <= 64, "the field lies outside a word");
     return (static_cast<std::uint64_t>(value) & mask) << LOW;
   }
 
  private:
-  static type extend(std::uint64_t value) {
+  JP_INLINE static type extend(std::uint64_t value) {
     if constexpr (SIGNED) {
       return static_cast<std::int64_t>(value << (64 - BITS)) >> (64 - BITS);
     } else {
@@ -160,12 +176,31 @@ struct field {
 
 // Bit `index` of a memory word.
 template <class Word>
-inline bool bit(const Word& word, int index) {
+JP_INLINE bool bit(const Word& word, int index) {
   return (static_cast<std::uint64_t>(word) >> index) & 1;
 }
 template <class Limb, int LIMBS>
-inline bool bit(const Limb (&word)[LIMBS], int index) {
+JP_INLINE bool bit(const Limb (&word)[LIMBS], int index) {
   return (static_cast<std::uint64_t>(word[index / 64]) >> (index % 64)) & 1;
+}
+
+// Takes a word from the first open stream that has one, and closes that stream if it is a marker. A
+// single stream is simply waited for.
+template <class Word, std::size_t... I, class... Fifos>
+JP_INLINE bool take_any(bool (&open)[sizeof...(I)], std::uint64_t& word, std::index_sequence<I...>,
+                        Fifos&... from) {
+  JP_VITIS_PRAGMA(HLS inline)
+  return ((open[I] && (sizeof...(I) == 1 ? (word = take(from), true) : poll(from, word)) &&
+           (open[I] = !Word::marker::of(word), true)) ||
+          ...);
+}
+
+// Gives a word to the streams whose bit is set.
+template <class Mask, std::size_t... I, class... Fifos>
+JP_INLINE void give_some(const Mask& mask, std::uint64_t word, std::index_sequence<I...>,
+                         Fifos&... to) {
+  JP_VITIS_PRAGMA(HLS inline)
+  ((bit(mask, I) ? give(to, word) : static_cast<void>(0)), ...);
 }
 
 // Tokens and drained winners, from the least significant bit: value, x, channel, marker.
@@ -179,10 +214,10 @@ struct token_format {
 };
 
 // Dispatcher to PE: which column, into which accumulators, times which value. Values of all lanes
-// are signed here.
-template <int VALUE, int BASE, int COLUMN>
+// have one format here.
+template <int VALUE, bool SIGNED, int BASE, int COLUMN>
 struct command_format {
-  using value = field<0, VALUE, true>;
+  using value = field<0, VALUE, SIGNED>;
   using base = field<value::end, BASE>;
   using column = field<base::end, COLUMN>;
   using marker = field<column::end, 1>;
@@ -190,9 +225,9 @@ struct command_format {
 };
 
 // The same inside a PE once the column's pointer is known.
-template <int VALUE, int BASE, int START, int MORE>
+template <int VALUE, bool SIGNED, int BASE, int START, int MORE>
 struct job_format {
-  using value = field<0, VALUE, true>;
+  using value = field<0, VALUE, SIGNED>;
   using base = field<value::end, BASE>;
   using start = field<base::end, START>;
   using more = field<start::end, MORE>;
@@ -216,7 +251,7 @@ struct output_word {
 using input_beat = ap_axiu<64, 0, 0, 0>;
 using output_beat = ap_axiu<32, 1, 0, 0>;
 
-inline input_beat pack(const input_word& word) {
+JP_INLINE input_beat pack(const input_word& word) {
   input_beat beat;
   beat.data = word.data;
   beat.keep = word.keep;
@@ -224,10 +259,10 @@ inline input_beat pack(const input_word& word) {
   beat.last = word.last;
   return beat;
 }
-inline input_word unpack(const input_beat& beat) {
+JP_INLINE input_word unpack(const input_beat& beat) {
   return {beat.data.to_uint64(), static_cast<std::uint8_t>(beat.keep.to_uint()), beat.last != 0};
 }
-inline output_beat pack(const output_word& word) {
+JP_INLINE output_beat pack(const output_word& word) {
   output_beat beat;
   beat.data = static_cast<std::uint32_t>(word.data);
   beat.keep = 0xf;
@@ -236,26 +271,26 @@ inline output_beat pack(const output_word& word) {
   beat.last = word.last;
   return beat;
 }
-inline output_word unpack(const output_beat& beat) {
+JP_INLINE output_word unpack(const output_beat& beat) {
   return {static_cast<std::int32_t>(beat.data.to_uint()), beat.last != 0, beat.user != 0};
 }
 #else
 using input_beat = ap_uint<73>;
 using output_beat = ap_uint<34>;
 
-inline input_beat pack(const input_word& word) {
+JP_INLINE input_beat pack(const input_word& word) {
   const input_beat high = (static_cast<unsigned>(word.last) << 8) | word.keep;
   return (high << 64) | input_beat(word.data);
 }
-inline input_word unpack(const input_beat& beat) {
+JP_INLINE input_word unpack(const input_beat& beat) {
   const unsigned high = static_cast<unsigned>((beat >> 64).to_uint());
   return {beat.to_uint64(), static_cast<std::uint8_t>(high & 0xff), ((high >> 8) & 1) != 0};
 }
-inline output_beat pack(const output_word& word) {
+JP_INLINE output_beat pack(const output_word& word) {
   return (std::uint64_t(word.user) << 33) | (std::uint64_t(word.last) << 32) |
          static_cast<std::uint32_t>(word.data);
 }
-inline output_word unpack(const output_beat& beat) {
+JP_INLINE output_word unpack(const output_beat& beat) {
   const std::uint64_t word = beat.to_uint64();
   return {static_cast<std::int32_t>(word & 0xffffffff), ((word >> 32) & 1) != 0,
           ((word >> 33) & 1) != 0};

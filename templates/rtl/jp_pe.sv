@@ -1,16 +1,4 @@
-// Processing element: walks weight columns, accumulates, drains finished rows, keeps the winners.
-//
-// Contract: each lane brings work {0, column, base, value} or {1, ...}, a marker. For a column the
-// PE adds weight * value to the accumulators base + offset (modulo the ring) of its non-zero weights,
-// one a cycle. When all lanes have come to a marker, the oldest output row is complete: the PE drains
-// its accumulators in idle cycles (with Pool, the greatest of every window of them), while the columns
-// of later rows go on, and sends {0, channel, x, accumulator} for each that wins (accumulator >=
-// keep_from, or <= keep_to where TwoSided), then a marker {1, ...}. A further marker waits until the
-// drain before it has ended.
-// Edge cases: a column must not be empty (the dispatcher's masks see to that). After reset the PE
-// first clears its ring, one word a cycle, and takes no work meanwhile.
-// Latency: 10 cycles from a marker at a lane's input to the first winner; with Pool one more, and one
-// for every other word of a window.
+// A processing element (jp_pe_core) with its column pointers, weights and thresholds.
 module jp_pe #(
     parameter Prefix = "",  // Prefix_pointers.mem, Prefix_weights.mem, Prefix_thresholds.mem
     parameter PoolPrefix = "",       // of the tables of jp_drain
@@ -59,101 +47,43 @@ module jp_pe #(
     output logic                       busy_o
 );
   localparam int SlotBits = Slots > 1 ? $clog2(Slots) : 1;
-  localparam int SlotDepth = Slots > 1 ? Slots : 2;
   localparam int EntryBits = $clog2(Entries);
-  localparam int ProductBits = WeightBits + ValueBits + 1;
 
-  // ---- lane FIFOs, and the choice of the lane to serve
-  logic [Lanes-1:0] head_valid, head_marker, head_pop, wants;
-  logic [Lanes-1:0][WorkWidth-1:0] head;
-  logic [WorkWidth-1:0] chosen;
-  logic [Lanes-1:0] grant;
-  logic fetch, all_markers;
-
-  for (genvar l = 0; l < Lanes; l++) begin : g_lane
-    jp_fifo #(.Width(WorkWidth), .Depth(FifoDepth), .Slack(1)) u_fifo (
-        .clk_i, .rst_ni,
-        .valid_i(work_valid_i[l]),
-        .ready_o(work_ready_o[l]),
-        .data_i(work_i[l*WorkWidth +: WorkWidth]),
-        .valid_o(head_valid[l]),
-        .ready_i(head_pop[l]),
-        .data_o(head[l])
-    );
-    assign head_marker[l] = head[l][WorkWidth-1];
-  end
-
-  assign wants = head_valid & ~head_marker;
-  assign all_markers = &(head_valid & head_marker);
-  assign grant = wants & (~wants + 1'b1);  // the first lane that has a column
-  assign head_pop = fetch ? (all_markers ? '1 : grant) : '0;
-
-  always_comb begin
-    chosen = '0;
-    for (int l = 0; l < Lanes; l++) chosen |= head[l] & {WorkWidth{grant[l]}};
-  end
-
-  // ---- fetch: the column's pointer
-  logic column_valid_q, column_marker_q, column_ready;
-  logic [RingBits-1:0] column_base_q;
-  logic [ValueBits-1:0] column_value_q;
-  logic [StartBits-1:0] column_start;
-  logic [MoreBits-1:0] column_more;
-
-  assign fetch = !column_valid_q || column_ready;
+  logic pointer_en;
+  logic [ColumnBits-1:0] pointer_addr;
+  logic [MoreBits+StartBits-1:0] pointer;
+  logic [EntryBits-1:0] entry_addr;
+  logic [OffsetBits+WeightBits-1:0] entry;
+  logic [SlotBits-1:0] slot;
+  logic [2*AccBits-1:0] thresholds;
 
   jp_rom #(.File({Prefix, "_pointers.mem"}), .Width(MoreBits + StartBits), .Depth(Columns),
            .AddrBits(ColumnBits)) u_pointers (
-      .clk_i, .en_i(fetch), .addr_i(chosen[RingBits+ValueBits +: ColumnBits]),
-      .data_o({column_more, column_start})
+      .clk_i, .en_i(pointer_en), .addr_i(pointer_addr), .data_o(pointer)
+  );
+  jp_rom #(.File({Prefix, "_weights.mem"}), .Width(OffsetBits + WeightBits), .Depth(Entries),
+           .AddrBits(EntryBits)) u_weights (
+      .clk_i, .en_i(1'b1), .addr_i(entry_addr), .data_o(entry)
+  );
+  jp_table #(.File({Prefix, "_thresholds.mem"}), .Width(2 * AccBits),
+             .Depth(Slots > 1 ? Slots : 2), .AddrBits(SlotBits)) u_thresholds (
+      .addr_i(slot), .data_o(thresholds)
   );
 
-  always_ff @(posedge clk_i) begin
-    if (!rst_ni) column_valid_q <= 1'b0;
-    else if (fetch) column_valid_q <= |wants || all_markers;
-  end
-  always_ff @(posedge clk_i) begin
-    if (fetch) begin
-      column_marker_q <= all_markers;
-      {column_base_q, column_value_q} <= chosen[RingBits+ValueBits-1:0];
-    end
-  end
-
-  // ---- walk: one entry of the column a cycle; drains and the clearing after reset fill idle cycles
-  logic walk_valid_q, walk_last;
-  logic [EntryBits-1:0] walk_entry_q;
-  logic [MoreBits-1:0] walk_more_q;
-  logic [RingBits-1:0] walk_base_q;
-  logic [ValueBits-1:0] walk_value_q;
-  logic drain_busy, drain_end, clearing, drain_go, winner_room;
-  logic drain_emit, drain_first, drain_live, drain_erase;
-  logic [RingBits-1:0] drain_addr;
-
-  assign walk_last = walk_more_q == '0;
-  assign column_ready = (!walk_valid_q || walk_last) && !clearing
-                        && !(column_marker_q && (drain_busy || drain_end));
-  assign drain_go = !walk_valid_q && (clearing || winner_room);
-
-  always_ff @(posedge clk_i) begin
-    if (!rst_ni) walk_valid_q <= 1'b0;
-    else if (!walk_valid_q || walk_last)
-      walk_valid_q <= column_valid_q && !column_marker_q && column_ready;
-  end
-  always_ff @(posedge clk_i) begin
-    if (!walk_valid_q || walk_last) begin
-      walk_entry_q <= EntryBits'(column_start);
-      walk_more_q <= column_more;
-      walk_base_q <= column_base_q;
-      walk_value_q <= column_value_q;
-    end else begin
-      walk_entry_q <= walk_entry_q + 1'b1;
-      walk_more_q <= walk_more_q - 1'b1;
-    end
-  end
-
-  jp_drain #(
-      .Prefix(PoolPrefix),
+  jp_pe_core #(
+      .PoolPrefix(PoolPrefix),
+      .Lanes(Lanes),
+      .ColumnBits(ColumnBits),
+      .Columns(Columns),
       .RingBits(RingBits),
+      .ValueBits(ValueBits),
+      .ValueSigned(ValueSigned),
+      .StartBits(StartBits),
+      .MoreBits(MoreBits),
+      .WeightBits(WeightBits),
+      .OffsetBits(OffsetBits),
+      .Entries(Entries),
+      .AccBits(AccBits),
       .Slots(Slots),
       .MapWidth(MapWidth),
       .MapHeight(MapHeight),
@@ -165,184 +95,24 @@ module jp_pe #(
       .StrideY(StrideY),
       .StrideX(StrideX),
       .PadY(PadY),
-      .PadX(PadX)
-  ) u_drain (
+      .PadX(PadX),
+      .ChannelBits(ChannelBits),
+      .OutXBits(OutXBits),
+      .TwoSided(TwoSided),
+      .FifoDepth(FifoDepth),
+      .WinnerDepth(WinnerDepth)
+  ) u_core (
       .clk_i, .rst_ni,
-      .start_i(column_valid_q && column_marker_q && column_ready),
-      .step_i(drain_go),
-      .clearing_o(clearing),
-      .busy_o(drain_busy),
-      .end_o(drain_end),
-      .addr_o(drain_addr),
-      .emit_o(drain_emit),
-      .first_o(drain_first),
-      .live_o(drain_live),
-      .erase_o(drain_erase)
+      .work_valid_i, .work_ready_o, .work_i,
+      .winner_valid_o, .winner_ready_i, .winner_o,
+      .count_mac_o, .busy_o,
+      .first_channel_i(ChannelBits'(FirstChannel)),
+      .pointer_en_o(pointer_en),
+      .pointer_addr_o(pointer_addr),
+      .pointer_i(pointer),
+      .entry_addr_o(entry_addr),
+      .entry_i(entry),
+      .slot_o(slot),
+      .thresholds_i(thresholds)
   );
-
-  // ---- stage 1: the entry arrives; stage 2: operands and address; stage 3: product and old value;
-  // ---- stage 4: sum; stage 5: write back; then the greatest of a window, the comparison, the winner
-  logic mac_1q, mac_2q, mac_3q, mac_4q;
-  logic drain_1q, drain_2q, drain_3q, drain_4q;  // a word is read
-  logic erase_1q, erase_2q, erase_3q, erase_4q;  // and cleared
-  logic emit_1q, emit_2q, emit_3q, emit_4q;      // and completes an output
-  logic end_1q, end_2q, end_3q, end_4q, end_5q;
-  logic write_4, write_5q;
-  logic [RingBits-1:0] base_1q, addr_2q, addr_3q, addr_4q, addr_5q;
-  logic [ValueBits-1:0] value_1q;
-  logic [WeightBits-1:0] weight_1;
-  logic [OffsetBits-1:0] offset_1;
-  logic signed [WeightBits-1:0] weight_2q;
-  logic signed [ValueBits:0] value_2q;
-  logic signed [ProductBits-1:0] product_3q, product_4q;
-  logic signed [AccBits-1:0] mem [1 << RingBits];
-  logic signed [AccBits-1:0] old_4q, old_4, sum_5q, drained_5q;
-  logic same_3q, same_4q;
-
-  jp_rom #(.File({Prefix, "_weights.mem"}), .Width(OffsetBits + WeightBits), .Depth(Entries),
-           .AddrBits(EntryBits)) u_weights (
-      .clk_i, .en_i(1'b1), .addr_i(walk_entry_q), .data_o({offset_1, weight_1})
-  );
-
-  always_ff @(posedge clk_i) begin
-    if (!rst_ni) begin
-      {mac_1q, mac_2q, mac_3q, mac_4q, write_5q} <= '0;
-      {drain_1q, drain_2q, drain_3q, drain_4q} <= '0;
-      {erase_1q, erase_2q, erase_3q, erase_4q} <= '0;
-      {emit_1q, emit_2q, emit_3q, emit_4q} <= '0;
-      {end_1q, end_2q, end_3q, end_4q, end_5q} <= '0;
-      {same_3q, same_4q} <= '0;
-    end else begin
-      mac_1q <= walk_valid_q;
-      drain_1q <= drain_go && drain_busy;
-      erase_1q <= drain_go && drain_busy && drain_erase;
-      emit_1q <= drain_go && drain_busy && drain_emit;
-      end_1q <= drain_go && drain_end;
-      {mac_2q, drain_2q, erase_2q, emit_2q, end_2q} <= {mac_1q, drain_1q, erase_1q, emit_1q, end_1q};
-      {mac_3q, drain_3q, erase_3q, emit_3q, end_3q} <= {mac_2q, drain_2q, erase_2q, emit_2q, end_2q};
-      {mac_4q, drain_4q, erase_4q, emit_4q, end_4q} <= {mac_3q, drain_3q, erase_3q, emit_3q, end_3q};
-      {write_5q, end_5q} <= {write_4, end_4q};
-      // is the word that stage 3 reads being written by stage 5; is stage 4's in stage 5
-      same_3q <= addr_2q == addr_4q && write_4;
-      same_4q <= addr_3q == addr_4q && write_4;
-    end
-  end
-
-  assign write_4 = mac_4q || erase_4q;
-  assign old_4 = same_4q ? sum_5q : old_4q;
-
-  always_ff @(posedge clk_i) begin
-    base_1q <= walk_valid_q ? walk_base_q : drain_addr;
-    value_1q <= walk_value_q;
-    addr_2q <= base_1q + (mac_1q ? RingBits'(offset_1) : '0);
-    weight_2q <= weight_1;
-    value_2q <= {ValueSigned != 0 && value_1q[ValueBits-1], value_1q};
-    addr_3q <= addr_2q;
-    product_3q <= weight_2q * value_2q;
-    addr_4q <= addr_3q;
-    product_4q <= product_3q;
-    old_4q <= same_3q ? sum_5q : mem[addr_3q];
-    addr_5q <= addr_4q;
-    drained_5q <= old_4;
-    if (drain_4q) sum_5q <= '0;
-    else sum_5q <= old_4 + AccBits'(product_4q);
-  end
-
-  always_ff @(posedge clk_i) begin
-    if (write_5q) mem[addr_5q] <= sum_5q;
-  end
-
-  // ---- the greatest word of a window: result is the output of which emit spoke a cycle before
-  logic emit, result_end;
-  logic signed [AccBits-1:0] result;
-
-  if (Pool == 0) begin : g_plain
-    assign emit = emit_4q;
-    assign result = drained_5q;
-    assign result_end = end_5q;
-    logic unused;
-    assign unused = &{1'b0, drain_first, drain_live, drain_4q};
-  end else begin : g_pool
-    logic first_1q, first_2q, first_3q, first_4q, first_5q;
-    logic live_1q, live_2q, live_3q, live_4q, live_5q;
-    logic drain_5q, emit_5q, end_6q;
-    logic signed [AccBits-1:0] best_6q;
-
-    always_ff @(posedge clk_i) begin
-      {first_1q, live_1q} <= {drain_first, drain_live};
-      {first_2q, live_2q} <= {first_1q, live_1q};
-      {first_3q, live_3q} <= {first_2q, live_2q};
-      {first_4q, live_4q} <= {first_3q, live_3q};
-      {first_5q, live_5q} <= {first_4q, live_4q};
-      if (drain_5q && first_5q && !live_5q) best_6q <= {1'b1, {(AccBits - 1){1'b0}}};
-      else if (drain_5q && live_5q && (first_5q || drained_5q > best_6q)) best_6q <= drained_5q;
-    end
-    always_ff @(posedge clk_i) begin
-      if (!rst_ni) {drain_5q, emit_5q, end_6q} <= '0;
-      else {drain_5q, emit_5q, end_6q} <= {drain_4q, emit_4q, end_5q};
-    end
-    assign emit = emit_5q;
-    assign result = best_6q;
-    assign result_end = end_6q;
-  end
-
-  // ---- winners: thresholds of the slot, counted along with the outputs
-  logic [SlotBits-1:0] slot_q;
-  logic [OutXBits-1:0] x_q, result_x_q;
-  logic signed [AccBits-1:0] keep_from, keep_to, keep_from_q, keep_to_q;
-  logic [ChannelBits-1:0] channel_q;
-  logic emit_q, winner, winner_valid_q;
-  logic [WinnerWidth-1:0] winner_q;
-
-  jp_table #(.File({Prefix, "_thresholds.mem"}), .Width(2 * AccBits), .Depth(SlotDepth),
-             .AddrBits(SlotBits)) u_thresholds (
-      .addr_i(slot_q), .data_o({keep_to, keep_from})
-  );
-
-  always_ff @(posedge clk_i) begin
-    if (!rst_ni) begin
-      slot_q <= '0;
-      x_q <= '0;
-      emit_q <= 1'b0;
-    end else begin
-      emit_q <= emit;
-      if (emit) begin
-        slot_q <= slot_q == SlotBits'(Slots - 1) ? '0 : slot_q + 1'b1;
-        if (slot_q == SlotBits'(Slots - 1)) x_q <= x_q == OutXBits'(OutWidth - 1) ? '0 : x_q + 1'b1;
-      end
-    end
-  end
-  always_ff @(posedge clk_i) begin
-    keep_from_q <= keep_from;
-    keep_to_q <= keep_to;
-    channel_q <= ChannelBits'(FirstChannel) + ChannelBits'(slot_q);
-    result_x_q <= x_q;
-  end
-
-  assign winner = emit_q && (result >= keep_from_q || (TwoSided != 0 && result <= keep_to_q));
-
-  always_ff @(posedge clk_i) begin
-    if (!rst_ni) winner_valid_q <= 1'b0;
-    else winner_valid_q <= winner || result_end;
-  end
-  always_ff @(posedge clk_i) begin
-    winner_q <= {result_end, result_end ? {(ChannelBits + OutXBits){1'b0}} : {channel_q, result_x_q},
-                 result};
-  end
-
-  // so many words can be on their way when the queue says that its room ends
-  localparam int WinnerSlack = Pool != 0 ? 7 : 6;
-  jp_fifo #(.Width(WinnerWidth), .Depth(WinnerDepth), .Slack(WinnerSlack)) u_winners (
-      .clk_i, .rst_ni,
-      .valid_i(winner_valid_q),
-      .ready_o(winner_room),
-      .data_i(winner_q),
-      .valid_o(winner_valid_o),
-      .ready_i(winner_ready_i),
-      .data_o(winner_o)
-  );
-
-  assign count_mac_o = mac_1q;
-  assign busy_o = walk_valid_q || column_valid_q || |head_valid || drain_end
-                  || (drain_busy && !clearing);
 endmodule

@@ -1,0 +1,218 @@
+"""The HLS top as a graph: which processes there are, and which FIFOs join them.
+
+A process is a function of the generated `top.cpp` that calls one of the engine's templates. It gets
+its FIFOs by name, one parameter each: PandA-Bambu tells them apart by parameter name, and takes
+neither arrays nor parameter packs of them.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from jp_hw.errors import JpHwError
+from jp_hw.ir import INPUT
+from jp_hw.schedule.design import Design, Lane, LayerDesign, Stream, TokenFormat
+
+TOKEN_DEPTH = 16
+LINE = 96
+
+
+@dataclass(frozen=True)
+class Fifo:
+    """A FIFO of packed words: bits of a word, and how many words it holds."""
+
+    name: str
+    width: int
+    depth: int
+
+    @property
+    def type(self) -> str:
+        """Its C++ type."""
+        return f"jp::fifo<{self.width}>"
+
+
+@dataclass(frozen=True)
+class Port:
+    """A stream of the top's interface."""
+
+    name: str
+    type: str
+
+
+S_AXIS = Port("s_axis", "hls::stream<jp::input_beat>")
+M_AXIS = Port("m_axis", "hls::stream<jp::output_beat>")
+
+
+@dataclass(frozen=True)
+class Process:
+    """`name` calls the engine's `call` with these FIFOs, in the order of its parameters."""
+
+    name: str
+    call: str
+    fifos: tuple[Fifo | Port, ...]
+
+    def to_template(self) -> dict[str, str]:
+        """Parameter list, inner arguments and outer arguments, wrapped."""
+        names = [fifo.name for fifo in self.fifos]
+        parameters = [f"{fifo.type}& {fifo.name}" for fifo in self.fifos]
+        return {
+            "name": self.name,
+            "call": self.call,
+            "parameters": _wrapped(parameters, len(self.name) + 6),
+            "inner": _wrapped(names, len(self.call) + 3),
+            "arguments": _wrapped(names, len(self.name) + 3),
+        }
+
+
+def _wrapped(words: Sequence[str], indent: int) -> str:
+    """Words with commas, on one line if they fit beside `indent` characters, else below it."""
+    line = ", ".join(words)
+    if indent + len(line) <= LINE:
+        return line
+    lines, current = [], ""
+    for word in words:
+        if current and 4 + len(current) + len(word) + 3 > LINE:
+            lines.append(current.rstrip())
+            current = ""
+        current += f"{word}, "
+    return "\n    " + "\n    ".join([*lines, current.rstrip(" ,")])
+
+
+@dataclass(frozen=True)
+class Passage:
+    """Tokens that go through unchanged: copied to several readers, or held back for one of them.
+
+    words: how many can be held, a power of two.
+    """
+
+    name: str
+    token: TokenFormat
+    height: int
+    words: int = 1
+
+
+@dataclass(frozen=True)
+class Dataflow:
+    """Everything between the two AXI streams, in the order in which a frame passes it."""
+
+    fifos: tuple[Fifo, ...]
+    processes: tuple[Process, ...]
+    passages: tuple[Passage, ...]
+
+
+class _Builder:
+    """Collects FIFOs and processes."""
+
+    def __init__(self, design: Design, names: Sequence[str]) -> None:
+        self.design = design
+        self.name_of = {
+            layer.name: name for layer, name in zip(design.layers, names, strict=True)
+        }
+        self.fifos: list[Fifo] = []
+        self.processes: list[Process] = []
+        self.passages: list[Passage] = []
+        self.sources: dict[tuple[str, int], Fifo] = {}  # what a layer's lane reads
+
+    def fifo(self, name: str, width: int, depth: int) -> Fifo:
+        """A new FIFO."""
+        self.fifos.append(Fifo(name, width, depth))
+        return self.fifos[-1]
+
+    def process(self, name: str, call: str, *fifos: Fifo | Port) -> None:
+        """A new process."""
+        self.processes.append(Process(name, call, fifos))
+
+    def produce(
+        self, tensor: tuple[str, int], name: str, process: str, call: str, *inputs: Fifo | Port
+    ) -> None:
+        """A process that makes the tokens of a tensor's stream, and their way to every reader."""
+        readers = [
+            (layer.name, i, lane)
+            for layer in self.design.layers
+            for i, lane in enumerate(layer.lanes)
+            if (lane.tensor, lane.stream) == tensor
+        ]
+        if not readers:
+            raise JpHwError(f"nothing reads {tensor[0]}; take it out of the network")
+        lane = readers[0][2]
+        tokens = self.fifo(f"{name}_tokens", lane.token.width, TOKEN_DEPTH)
+        self.process(process, call, *inputs, tokens)
+        copies = [tokens]
+        if len(readers) > 1:
+            copies = [
+                self.fifo(f"{name}_copy{number}", lane.token.width, TOKEN_DEPTH)
+                for number in range(len(readers))
+            ]
+            self.passages.append(Passage(f"{name}_fork_of", lane.token, lane.height))
+            self.process(f"{name}_fork", f"jp::copy<{name}_fork_of>", tokens, *copies)
+        for (layer, i, reader), copy in zip(readers, copies, strict=True):
+            self.sources[layer, i] = self.held(f"{self.name_of[layer]}_lane{i}", reader, copy)
+
+    def held(self, name: str, lane: Lane, tokens: Fifo) -> Fifo:
+        """The FIFO that a lane reads: one more, if as many tokens as it asks for must wait there."""
+        if lane.buffer <= TOKEN_DEPTH:
+            return tokens
+        words = 1 << (lane.buffer - 1).bit_length()
+        self.passages.append(Passage(f"{name}_hold_of", lane.token, lane.height, words))
+        held = self.fifo(f"{name}_held", lane.token.width, words)
+        self.process(f"{name}_hold", f"jp::hold<{name}_hold_of>", tokens, held)
+        return held
+
+    def layer(self, layer: LayerDesign) -> list[Fifo]:
+        """A layer from its lanes to its merged winners, one FIFO of them for each output stream."""
+        name = self.name_of[layer.name]
+        start, more = layer.pointers[0].fields
+        command_bits = layer.value_bits + layer.ring_bits + layer.column_bits + 1
+        job_bits = layer.value_bits + layer.ring_bits + start.bits + more.bits + 1
+        commands = [
+            [
+                self.fifo(f"{name}_lane{i}_pe{p:03}", command_bits, layer.fifo_depth)
+                for p in range(layer.pes)
+            ]
+            for i in range(len(layer.lanes))
+        ]
+        for i, own in enumerate(commands):
+            lane = f"{name}_lane{i}"
+            source = self.sources[layer.name, i]
+            self.process(f"{lane}_dispatch", f"jp::dispatch<{lane}>", source, *own)
+        winners = []
+        for p in range(layer.pes):
+            pe = f"{name}_pe{p:03}"
+            jobs = self.fifo(f"{pe}_jobs", job_bits, 2)
+            winners.append(self.fifo(f"{pe}_winners", layer.winner_width, layer.winner_depth))
+            lanes = (own[p] for own in commands)
+            self.process(f"{pe}_fetch", f"jp::fetch<{pe}>", jobs, *lanes)
+            self.process(f"{pe}_accumulate", f"jp::accumulate<{pe}>", jobs, winners[-1])
+        return [
+            self.merge(f"{name}_out{i}", layer, stream, winners)
+            for i, stream in enumerate(layer.streams)
+        ]
+
+    def merge(
+        self, name: str, layer: LayerDesign, stream: Stream, winners: Sequence[Fifo]
+    ) -> Fifo:
+        """The winners of a stream's PEs in one FIFO."""
+        merged = self.fifo(f"{name}_merged", layer.winner_width, 2)
+        own = winners[stream.first_pe : stream.first_pe + stream.pes]
+        self.process(f"{name}_merge", f"jp::merge<{name}>", merged, *own)
+        return merged
+
+
+def dataflow(design: Design, names: Sequence[str]) -> Dataflow:
+    """The graph of a design; names: C++ identifiers of its layers, in order."""
+    builder = _Builder(design, names)
+    groups = builder.fifo("input_groups", 64, 2)
+    lives = builder.fifo("input_lives", 8, 2)
+    # one word per frame that is somewhere between the two ends
+    errors = builder.fifo("input_errors", 1, 4 * len(names) + 4)
+    builder.process("input_align", "jp::align<input_port>", S_AXIS, groups, lives, errors)
+    tokenize = "input_tokenize", "jp::tokenize<input_port>"
+    builder.produce((INPUT, 0), INPUT, *tokenize, groups, lives)
+    for layer, name in zip(design.layers, names, strict=True):
+        for i, merged in enumerate(builder.layer(layer)):
+            out = f"{name}_out{i}"
+            if layer.requantize is None:
+                builder.process(f"{out}_logits", f"jp::logits<{out}>", merged, errors, M_AXIS)
+            else:
+                call = f"{out}_requantize", f"jp::requantize<{out}>"
+                builder.produce((layer.name, i), out, *call, merged)
+    return Dataflow(tuple(builder.fifos), tuple(builder.processes), tuple(builder.passages))
