@@ -20,16 +20,47 @@ class Budget(BaseModel):
     bram18: int = Field(gt=0, description="block RAMs of 18 kbit")
 
 
+class Processor(BaseModel):
+    """The processor system next to the logic, and which of its ports the accelerator uses."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    kind: Literal["ps7", "psu"] = Field(description="Zynq-7000, or Zynq UltraScale+")
+    reference_mhz: float = Field(gt=0, le=1000, description="the board's oscillator")
+    control_port: str = Field(pattern=r"^M_AXI_[A-Z0-9_]+$", description="masters the registers")
+    memory_port: str = Field(pattern=r"^S_AXI_[A-Z0-9_]+$", description="the DMA's way to DDR")
+
+
+class Vivado(BaseModel):
+    """What only Vivado needs."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    board_part: str = Field(
+        pattern=r"^([A-Za-z0-9_.-]+:[A-Za-z0-9_.-]+:part0)?$",
+        description="vendor:board:part0 without a version; empty where there is none",
+    )
+    constraints: tuple[str, ...] = Field(description="lines of XDC")
+
+
+class Pynq(BaseModel):
+    """What PYNQ's images know of the board."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    names: tuple[str, ...] = Field(description="what its variable BOARD can be")
+
+
 class Board(BaseModel):
     """A board as its TOML file describes it; unknown keys are refused."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]*$")
     description: str
-    part: str = Field(pattern=r"^[a-z0-9-]+$")
+    part: str = Field(pattern=r"^[A-Za-z0-9-]+$")
     family: Literal["xc7", "xcup"]
     clock_mhz: float = Field(gt=0, le=1000)
     budget: Budget
+    processor: Processor
+    vivado: Vivado
+    pynq: Pynq
 
 
 def load(name_or_path: str) -> Board:

@@ -83,6 +83,10 @@ def examine() -> list[Tool]:
             "Vivado", ("vivado",), "place and route, bitstream",
             "install AMD Vivado and source its settings64.sh",
         ),
+        _program(
+            "nextpnr-xilinx", "place and route with open tools, 7 series", "optional",
+            "install openXC7 (https://github.com/openXC7), which also has the fasm tools",
+        ),
     ]  # fmt: skip
 
 

@@ -1,13 +1,16 @@
-"""Shared fixtures: the demo build of the zoo's mlp3."""
+"""Shared fixtures: the demo build of the zoo's mlp3, and a small build with its simulated board."""
 
 from pathlib import Path
 
 import pytest
+from board_fixtures import board_build, board_bundle
 
 from jp_hw import boards, zoo
 from jp_hw.build import Build, emit, open_build
 from jp_hw.evaluate import network_of
 from jp_hw.schedule import schedule
+
+__all__ = ["board_build", "board_bundle", "demo_build"]
 
 
 @pytest.fixture(scope="session")

@@ -143,7 +143,7 @@ def test_old_python(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_every_tool_says_how_and_is_data() -> None:
     tools = examine()
-    assert len({tool.name for tool in tools}) == len(tools) == 14
+    assert len({tool.name for tool in tools}) == len(tools) == 15
     for tool in tools:
         assert tool.purpose
         assert tool.how.startswith(("pip install ", "apt install ", "install "))

@@ -20,6 +20,8 @@ Password = Annotated[bool, typer.Option("--ask-password", help="Ask for a passwo
 RemoteFolder = Annotated[str, typer.Option("--folder", help="Folder of the bundles on the board.")]
 RemotePython = Annotated[str, typer.Option("--python", help="Python on the board.")]
 Timeout = Annotated[float, typer.Option(help="Seconds that one batch may take.")]
+SHOWN = 20
+"""Rows of images that are printed."""
 
 
 def build(
@@ -118,11 +120,19 @@ def deploy(
     say(
         f"{report['board']} at {where.shown}: all {report['logits']} logits and the counters are as "
         f"recorded; latency {report['latency_us']:.1f} us, {report['cycles_per_image']:.1f} cycles "
-        f"per image, {report['images_per_second']:,.0f} images/s"
+        f"per image, {_rate(report)}"
     )
     say(
         f"bundle {done.bundle} is now current" + (f", {done.previous} was" if done.previous else "")
     )
+
+
+def _rate(report: dict[str, Any]) -> str:
+    """Images per second: as measured on a board, as the cycles say on a simulated one."""
+    if "jp_hw" in report["pynq"]:
+        rate = report["clock_mhz"] * 1e6 / report["cycles_per_image"]
+        return f"{rate:,.0f} images/s if it were at {report['clock_mhz']:g} MHz (simulated)"
+    return f"{report['images_per_second']:,.0f} images/s"
 
 
 def run(
@@ -171,8 +181,10 @@ def run(
     table(
         f"{opened.network.name} on {target}",
         ("image", "class", "score", "latency"),
-        [(n, c, percent(s, 1), f"{result.latency_us:.1f} us") for n, c, s in rows],
+        [(n, c, percent(s, 1), f"{result.latency_us:.1f} us") for n, c, s in rows[:SHOWN]],
     )
+    if len(rows) > SHOWN:
+        say(f"and {len(rows) - SHOWN:,} more; --json tells them all")
     say(f"{result.cycles_per_image:.1f} cycles per image at {opened.design.clock_mhz:g} MHz")
 
 

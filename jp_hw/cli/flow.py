@@ -175,7 +175,14 @@ def simulate(
     from jp_hw.simulate import simulate as run
 
     report = run(
-        build, images, rtl=rtl, simulator=simulator, bench=bench, stall=stall, seed=seed, waves=waves
+        build,
+        images,
+        rtl=rtl,
+        simulator=simulator,
+        bench=bench,
+        stall=stall,
+        seed=seed,
+        waves=waves,
     )
     if json:
         print_json(report.to_json())

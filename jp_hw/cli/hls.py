@@ -1,7 +1,6 @@
 """The command ``jp-hw hls``."""
 
 import os
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer

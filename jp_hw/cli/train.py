@@ -109,6 +109,8 @@ def set_value(changes: dict[str, Any], text: str) -> None:
     except ValueError:
         parsed = value
     *parts, last = key.split(".")
+    if parsed is None and not parts:
+        raise JpHwError(f"--set {text}: null stands for the recipe's value; leave the option out")
     for part in parts:
         changes = changes.setdefault(part, {})
     changes[last] = parsed

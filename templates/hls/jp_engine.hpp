@@ -117,30 +117,31 @@ JP_INLINE void copy(fifo<Fork::token::width>& in, Copies&... out) {
   }
 }
 
-// Tokens that must wait before a lane until the layer's other lanes have caught up. Bambu's FIFOs
-// hold three words whatever is asked of them, so it gets a memory; elsewhere the FIFO itself waits.
+// Tokens that must wait before a lane until the layer's other lanes have caught up. Elsewhere the
+// FIFO itself waits; Bambu's FIFOs hold three words whatever is asked of them, so it gets a memory,
+// and since it cannot look at both sides at once, a table says how many rows to accept first.
 template <class Hold>
 JP_INLINE void hold(fifo<Hold::token::width>& in, fifo<Hold::token::width>& out) {
   JP_VITIS_PRAGMA(HLS inline)
   using marker = typename Hold::token::marker;
 #if defined(JP_HLS_BAMBU)
   static uint<Hold::token::width> words[Hold::words];
-  std::uint32_t first = 0, count = 0;
-  int taken = 0, given = 0;
-  while (given < Hold::height) {
-    std::uint64_t word = 0;
-    if (taken < Hold::height && count < Hold::words && poll(in, word)) {
-      words[(first + count) & (Hold::words - 1)] = static_cast<uint<Hold::token::width>>(word);
-      ++count;
+  std::uint32_t first = 0, next = 0;
+  int taken = 0;
+  for (int row = 0; row < Hold::height; ++row) {
+    const int accepted = Hold::accepted[row];
+    while (taken < accepted) {
+      const std::uint64_t word = take(in);
+      words[next] = static_cast<uint<Hold::token::width>>(word);
+      next = (next + 1) & (Hold::words - 1);
       if (marker::of(word)) ++taken;
     }
-    if (count > 0) {
-      const std::uint64_t oldest = words[first];
-      if (offer(out, oldest)) {
-        first = (first + 1) & (Hold::words - 1);
-        --count;
-        if (marker::of(oldest)) ++given;
-      }
+    bool open = true;
+    while (open) {
+      const std::uint64_t word = words[first];
+      first = (first + 1) & (Hold::words - 1);
+      give(out, word);
+      open = !marker::of(word);
     }
   }
 #else

@@ -41,9 +41,13 @@
 #endif
 #define JP_UNROLL JP_VITIS_PRAGMA(HLS unroll)
 #if defined(JP_HLS_BAMBU)
+// all of a process is in its function, and its function stays one: the compiler behind Bambu would
+// inline small ones into the top before Bambu sees them
 #define JP_INLINE __attribute__((always_inline)) inline
+#define JP_PROCESS __attribute__((noinline))
 #else
 #define JP_INLINE inline
+#define JP_PROCESS
 #endif
 
 namespace jp {
@@ -103,13 +107,13 @@ JP_INLINE void give(fifo<W>& to, std::uint64_t word) {
   to.write(ap_uint<W>(word));
 }
 
-// Takes a word if there is one now.
+// Takes a word if there is one now. Bambu waits for one instead: a read that found nothing would
+// swallow the word that comes next. So it takes from its streams in a fixed order, which changes no
+// result; where that order could block for ever, `hold` makes room.
 template <int W>
 JP_INLINE bool poll(fifo<W>& from, std::uint64_t& word) {
 #if defined(JP_HLS_BAMBU)
-  ap_uint<W> value;
-  if (!from.nb_read(value)) return false;
-  word = value.to_uint64();
+  word = take(from);
   return true;
 #elif defined(JP_HLS_VITIS)
   ap_uint<W> value;
@@ -120,17 +124,6 @@ JP_INLINE bool poll(fifo<W>& from, std::uint64_t& word) {
   if (from.empty()) return false;
   word = from.read().to_uint64();
   return true;
-#endif
-}
-
-// Gives a word if there is room for it now.
-template <int W>
-JP_INLINE bool offer(fifo<W>& to, std::uint64_t word) {
-#if defined(JP_HLS_BAMBU)
-  ap_uint<W> value(word);
-  return to.nb_write(value);
-#else
-  return to.write_nb(ap_uint<W>(word));
 #endif
 }
 

@@ -135,8 +135,11 @@ module jp_dispatcher #(
     else pe_valid_o <= target & {Pes{!stall}};
   end
   logic [OutValueBits-1:0] wide_3;
-  if (ValueSigned != 0) assign wide_3 = OutValueBits'($signed(value_3q));
-  else assign wide_3 = OutValueBits'(value_3q);
+  if (ValueSigned != 0) begin : g_signed
+    assign wide_3 = OutValueBits'($signed(value_3q));
+  end else begin : g_unsigned
+    assign wide_3 = OutValueBits'(value_3q);
+  end
   always_ff @(posedge clk_i) pe_work_o <= {marker_3q, column_3q, base_3q, wide_3};
 
   assign count_token_o = take && !marker;
