@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test lint format bench clean
+.PHONY: demo test lint format bench fuzz coverage clean
 
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -33,6 +33,14 @@ format: $(READY)
 
 bench: $(READY)  ## benchmarks, as JSON on standard output
 	$(BIN)/python -m benchmarks
+	$(BIN)/python -m benchmarks.scale
+
+N ?= 100
+fuzz: $(READY)  ## N random networks: golden, csim, RTL (a tenth) and the cycle model, all equal
+	$(BIN)/python tests/fuzz.py --networks $(N)
+
+coverage: $(READY)  ## line and toggle coverage of the static RTL by its tests, as JSON
+	$(BIN)/python -m rtl_tests.coverage --sets 1
 
 clean:
 	rm -rf build dist .pytest_cache .mypy_cache .ruff_cache

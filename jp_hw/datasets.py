@@ -1,4 +1,4 @@
-"""MNIST and CIFAR-10 from their standard files, as numpy arrays.
+"""MNIST and CIFAR-10 from their standard files, as numpy arrays; any folder of images.
 
 Layouts: MNIST as IDX files (plain or .gz) in ``DIR/MNIST/raw`` or ``DIR``; CIFAR-10 as binary
 batches in ``DIR/cifar-10-batches-bin`` or ``DIR``. Files that are missing are downloaded with
@@ -17,7 +17,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from jp_hw import imagefolder
 from jp_hw.errors import JpHwError
+from jp_hw.imagefolder import FolderImages
 
 ENV = "JP_HW_DATA"
 MNIST_MIRRORS = (
@@ -44,9 +46,9 @@ Labels = NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Split:
-    """``images`` uint8 (N, H, W, C) and ``labels`` int64 (N,)."""
+    """``images`` uint8 (N, H, W, C), in memory or on disk, and ``labels`` int64 (N,)."""
 
-    images: Images
+    images: Any
     labels: Labels
 
     def __len__(self) -> int:
@@ -57,6 +59,12 @@ class Split:
         """The samples of a slice, as a view."""
         return Split(self.images[index], self.labels[index])
 
+    def loaded(self) -> "Split":
+        """The same samples with all images in memory."""
+        if isinstance(self.images, FolderImages):
+            return Split(self.images.take(range(len(self))), self.labels)
+        return self
+
 
 @dataclass(frozen=True)
 class Dataset:
@@ -66,6 +74,20 @@ class Dataset:
     train: Split
     test: Split
     classes: int = 10
+
+
+def centre(split: Split, size: tuple[int, int]) -> Split:
+    """A split with its images cut to ``size`` = (H, W) at their centre, as a view.
+
+    Raise JpHwError when the images are smaller.
+    """
+    height, width = split.images.shape[1:3]
+    if height < size[0] or width < size[1]:
+        raise JpHwError(f"images of {height}x{width} are smaller than {size[0]}x{size[1]}")
+    if isinstance(split.images, FolderImages):
+        return Split(split.images.centre(size), split.labels)
+    top, left = (height - size[0]) // 2, (width - size[1]) // 2
+    return Split(split.images[:, top : top + size[0], left : left + size[1]], split.labels)
 
 
 def data_folder(folder: str | Path | None = None) -> Path:
@@ -117,6 +139,12 @@ def load_cifar10(folder: Path) -> Dataset:
     train = [read_cifar10_batch(where / name) for name in CIFAR10_TRAIN]
     test = [read_cifar10_batch(where / name) for name in CIFAR10_TEST]
     return Dataset("cifar10", _joined(train), _joined(test))
+
+
+def load_imagefolder(folder: Path) -> Dataset:
+    """Any images in ``DIR/train/CLASS`` and ``DIR/val/CLASS``, 256x256, read when needed."""
+    (train, test), classes = imagefolder.read(folder)
+    return Dataset("imagefolder", Split(*train), Split(*test), classes)
 
 
 def read_idx(path: Path, dims: int) -> NDArray[np.uint8]:
@@ -220,4 +248,5 @@ def _download(urls: list[str], md5: str, path: Path) -> Path:
 LOADERS: Mapping[str, Callable[[Path], Dataset]] = {
     "mnist": load_mnist,
     "cifar10": load_cifar10,
+    "imagefolder": load_imagefolder,
 }

@@ -79,7 +79,10 @@ def kept(layer: Layer, source: Source, values: Int) -> Int:
     )
     if layer.pool is not None:
         rows, columns = (
-            np.isin(np.arange(layer.pool.size[axis]), sum(layer.pool.taps(axis, outputs), []))
+            np.isin(
+                np.arange(layer.pool.size[axis]),
+                [place for taps in layer.pool.taps(axis, outputs) for place in taps],
+            )
             for axis, outputs in enumerate((layer.output.height, layer.output.width))
         )
         result = result * (rows[:, None] & columns)[None, :, :, None]

@@ -1,7 +1,7 @@
 """The compiled test bench: RTL and a C++ bench (`templates/sim/bench.cpp`) in one Verilator program.
 
-It needs no cocotb and makes no signal visible from outside, so that a design of a hundred PEs compiles in
-a minute and runs tens of thousands of cycles a second.
+It needs no cocotb and makes no signal visible from outside, so that a design of a hundred PEs compiles
+in a minute or two and runs thousands of cycles a second.
 """
 
 import hashlib

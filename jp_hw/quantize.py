@@ -159,10 +159,24 @@ def accumulator_steps(
     steps = np.maximum(steps, np.maximum(bias / BIAS_LIMIT, steps.max() / STEP_RANGE))
     if per_tensor:
         return np.full_like(steps, steps.max())
+    coarse = _with_whole_units(reach, steps, coarse=True)
+    if coarse.max() <= STEP_RANGE * coarse.min():
+        return coarse
+    return _with_whole_units(reach, steps, coarse=False)
+
+
+def _with_whole_units(reach: list[Float], least: Float, *, coarse: bool) -> Float:
+    """Steps of at least `least`, a whole part of every weight that is the only one of its source.
+
+    reach: per source, float64 (out channels, weights), magnitudes in real units. coarse: whether
+    channels that have no other weights may have large steps.
+    """
+    steps = least.copy()
     for k, rows in enumerate(zip(*reach, strict=True)):
         units = [row.max() for row in rows if row.max() > 0 and _one_value(row)]
         if units:
-            steps[k] = _whole_steps(np.array(units), steps[k], alone=len(units) == len(rows))
+            alone = coarse and len(units) == len(rows)
+            steps[k] = _whole_steps(np.array(units), steps[k], alone=alone)
     return steps
 
 
@@ -257,7 +271,8 @@ def _curve_rule(
     half = 1 << (INDEX_BITS - 1)
     unit = max(float(np.abs(total).max()), 1e-30) / (half - 1)
     multiplier, shift = _multipliers(layer, steps / unit)
-    values = np.asarray(curve.function(np.arange(-half, half) * unit), np.float64)
+    indices: Float = np.arange(-half, half).astype(np.float64)
+    values = np.asarray(curve.function(indices * unit), np.float64)
     if not np.isfinite(values).all() or np.any(np.diff(values) < 0):
         raise JpHwError(
             f"{curve.name}: the activation falls, or has no value, somewhere from "

@@ -20,7 +20,6 @@ from jp_hw.registers import register_map
 from jp_hw.schedule.cycles import simulate_cycles
 from jp_hw.simulators import Job, sources_of
 
-
 BENCHES = ("cocotb", "compiled")
 RTL = ("own", "hls")
 """Which RTL of a build: our SystemVerilog, or what an HLS compiler made of our C++."""
@@ -203,8 +202,9 @@ def run_rtl(
     """Send frames of bytes, of any length, to an accelerator of a build.
 
     target: which one, BUILD/rtl's unless given. stall: probability of a pause in each cycle, on both
-    sides. run_folder: where memory contents are looked up, the target's folder unless given. settle: cycles before the first beat, so that the PEs have cleared their rings and
-    the first frame's latency is that of any frame.
+    sides. run_folder: where memory contents are looked up, the target's folder unless given. settle:
+    cycles before the first beat, so that the PEs have cleared their rings and the first frame's
+    latency is that of any frame.
     """
     if not 0.0 <= stall < 1.0:
         raise JpHwError(f"--stall {stall} is no probability: give at least 0, less than 1")
@@ -227,7 +227,7 @@ def run_rtl(
         "stall": stall,
         "seed": seed,
         "settle": settle,
-        "timeout": int(target.patience * (200 * longest + 100_000) / (1.0 - stall) ** 2),
+        "timeout": int((200 * longest * target.patience + 100_000) / (1.0 - stall) ** 2),
         "outcome": str(outcome),
     }
     lengths = [len(frame) for frame in frames]
@@ -309,8 +309,9 @@ def simulate(
     """Simulate the first images of a build on its RTL and compare every logit with the golden model.
 
     rtl: `own`, or `hls` for what an HLS compiler made (`compile_hls`). bench: `cocotb`, or `compiled`
-    for the C++ one; by the design's size unless given. stall: probability of a pause in each cycle, on both sides; seed: of those pauses. waves: write
-    them to BUILD/sim. Raises JpHwError if the simulator is missing or fails.
+    for the C++ one; by the design's size unless given. stall: probability of a pause in each cycle,
+    on both sides; seed: of those pauses. waves: write them to BUILD/sim. Raises JpHwError
+    if the simulator is missing or fails.
     """
     if not isinstance(build, Build):
         build = open_build(build)

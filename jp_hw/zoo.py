@@ -77,7 +77,7 @@ class Artifact:
         """Real training images and their labels, to find activation ranges with."""
         return _split(self.folder / CALIBRATION, self.input_shape, int(self.info["classes"]))
 
-    def model(self) -> "nn.Sequential":
+    def model(self) -> "nn.Module":
         """A new torch module in eval mode with all Winners static; input float (N, C, H, W).
 
         Raise JpHwError when the tensors do not fit the model that model.json names.

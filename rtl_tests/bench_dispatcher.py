@@ -31,10 +31,11 @@ PES, HEIGHT, WIDTH, VALUE_BITS, X_BITS, CHANNEL_BITS, COLUMN_BITS, RING_BITS = (
         "RingBits",
     )
 )
+WIDE, SIGNED = parameter("OutValueBits"), parameter("ValueSigned")
 FIRST, STEP = parameter("FirstColumn"), parameter("FrameStep")
 TABLES = job()["data"]  # rows: [term, base, completed]; columns: [term, base]; masks; channels
 MARKER = 1 << (CHANNEL_BITS + X_BITS + VALUE_BITS)
-WORK_MARKER = 1 << (COLUMN_BITS + RING_BITS + VALUE_BITS)
+WORK_MARKER = 1 << (COLUMN_BITS + RING_BITS + WIDE)
 ALL = (1 << PES) - 1
 LATENCY = 4
 
@@ -58,7 +59,9 @@ class Model:
         col_term, col_base = TABLES["columns"][x]
         column = term + col_term + channel
         ring = (base + col_base + self.frame) % (1 << RING_BITS)
-        word = ((FIRST + column) << RING_BITS | ring) << VALUE_BITS | value
+        if SIGNED and value >> (VALUE_BITS - 1):
+            value += (1 << WIDE) - (1 << VALUE_BITS)
+        word = ((FIRST + column) << RING_BITS | ring) << WIDE | value
         return [(TABLES["masks"][column], word)]
 
 

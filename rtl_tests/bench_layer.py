@@ -27,13 +27,24 @@ class Bench:
             len(LANES),
             DATA["stride"],
         )
-        self.sink = Sink(dut, dut.winner_valid_o, dut.winner_ready_i, [dut.winner_o], rng, stall)
+        self.sinks = [
+            Sink(
+                dut,
+                getattr(dut, f"winner{s}_valid_o"),
+                getattr(dut, f"winner{s}_ready_i"),
+                [getattr(dut, f"winner{s}_o")],
+                rng,
+                stall,
+            )
+            for s in range(DATA["streams"])
+        ]
         self.clear()
 
     def clear(self) -> None:
         self.source.clear()
-        self.sink.words.clear()
-        self.rows: list[list[int]] = []
+        for sink in self.sinks:
+            sink.words.clear()
+        self.rows: list[list[list[int]]] = [[] for _ in self.sinks]
         self.tokens = self.macs = self.frames = 0
 
     def send(self, frame: dict[str, Any]) -> None:
@@ -42,22 +53,28 @@ class Bench:
                 shuffled = self.rng.sample(row, len(row))
                 self.source.send([*shuffled, LANES[lane]], lane)
                 self.tokens += len(row)
-        self.rows += frame["rows"]
+        for rows, more in zip(self.rows, frame["streams"], strict=True):
+            rows += more
         self.macs += frame["macs"]
         self.frames += 1
 
+    @property
+    def words(self) -> list[int]:
+        return [word for sink in self.sinks for word in sink.words]
+
     async def finish(self) -> None:
-        expected = sum(len(row) + 1 for row in self.rows)
-        await until(self.dut, lambda: len(self.sink.words) >= expected, 30_000)
+        expected = sum(len(row) + 1 for rows in self.rows for row in rows)
+        await until(self.dut, lambda: len(self.words) >= expected, 30_000)
         await ClockCycles(self.dut.clk_i, 30)
-        rows: list[list[int]] = [[]]
-        for word in self.sink.words:
-            if word & WINNER_MARKER:
-                assert word == WINNER_MARKER
-                rows.append([])
-            else:
-                rows[-1].append(word)
-        assert [sorted(row) for row in rows] == [*self.rows, []]
+        for sink, wanted in zip(self.sinks, self.rows, strict=True):
+            rows: list[list[int]] = [[]]
+            for word in sink.words:
+                if word & WINNER_MARKER:
+                    assert word == WINNER_MARKER
+                    rows.append([])
+                else:
+                    rows[-1].append(word)
+            assert [sorted(row) for row in rows] == [*wanted, []]
         assert self.source.done
         self.check_counters()
 
@@ -95,9 +112,10 @@ async def full_rate_and_blocked(dut: Any) -> None:
     for i, name in enumerate(COUNTERS):
         grown = (int(dut.counters_o.value) - before >> 32 * i) & 0xFFFFFFFF
         assert name in ("busy", "stalled") or grown == 0, name
-    assert bench.sink.words == []
+    assert bench.words == []
     assert not bench.source.done
-    bench.sink.stall = 0.0
+    for sink in bench.sinks:
+        sink.stall = 0.0
     await bench.finish()
 
 
@@ -109,14 +127,14 @@ async def reset_in_a_frame(dut: Any) -> None:
     for _ in range(3):
         for frame in DATA["frames"]:
             bench.send(frame)
-        await until(dut, lambda: len(bench.sink.words) > 1, 30_000)
+        await until(dut, lambda: len(bench.words) > 1, 30_000)
         await ClockCycles(dut.clk_i, rng.randrange(40))
         bench.source.clear()
         await reset(dut)
         bench.clear()
         await RisingEdge(dut.clk_i)
         await ClockCycles(dut.clk_i, 20)
-        assert bench.sink.words == []
+        assert bench.words == []
         assert int(dut.counters_o.value) == 0
     bench.send(DATA["frames"][0])
     bench.send(DATA["frames"][1])

@@ -23,7 +23,7 @@ ACC_BITS, VALUE_BITS, X_BITS, CHANNEL_BITS = (
     parameter(name) for name in ("AccBits", "ValueBits", "XBits", "ChannelBits")
 )
 PLACE_BITS = X_BITS + CHANNEL_BITS
-LATENCY = 6
+LATENCY = 6 + parameter("Table")
 
 
 def words(rng: Any, some: int) -> tuple[list[int], list[int | None]]:

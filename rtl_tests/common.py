@@ -33,10 +33,14 @@ def on_simulators(sets: Mapping[str, Any], verilator: int = 1) -> pytest.MarkDec
     """Parametrize (simulator, parameters) over named sets, the most telling ones first.
 
     Icarus runs all. Verilator compiles for seconds, so it runs the first `verilator` sets, and twice
-    as many where there is no Icarus.
+    as many where there is no Icarus. Where coverage is measured, Verilator alone runs the first
+    JP_HW_COVERAGE_SETS (all unless given).
     """
-    first = list(sets.items())[: verilator if icarus_runs() else 2 * verilator]
-    chosen = [("icarus", name, values) for name, values in sets.items()] if icarus_runs() else []
+    icarus = icarus_runs() and "JP_HW_COVERAGE" not in os.environ
+    first = list(sets.items())[: verilator if icarus else 2 * verilator]
+    if "JP_HW_COVERAGE" in os.environ:
+        first = list(sets.items())[: int(os.environ.get("JP_HW_COVERAGE_SETS", len(sets)))]
+    chosen = [("icarus", name, values) for name, values in sets.items()] if icarus else []
     chosen += [("verilator", name, values) for name, values in first]
     return pytest.mark.parametrize(
         ("simulator", "parameters"),

@@ -5,18 +5,22 @@ from typing import Any
 
 import numpy as np
 
-from jp_hw.emit.rtl import lane_parameters
-from jp_hw.golden import requantize
-from jp_hw.ir import INPUT, Input, Int, Layer, Network, Shape, Source
-from jp_hw.schedule.build import layer_design
-from jp_hw.schedule.design import LayerDesign
+from jp_hw.emit.rtl import layer_parameters, packed_parameters
+from jp_hw.golden import pool, requantize
+from jp_hw.ir import INPUT, Input, Int, Layer, Network, Pool, Shape, Source
+from jp_hw.schedule.build import Placement, layer_design
+from jp_hw.schedule.design import Lane, LayerDesign
 from rtl_tests.common import memory_text
 from rtl_tests.networks import convolve, random_rule, random_values, random_weights
 
 
 @dataclass(frozen=True)
 class Kind:
-    """A layer that reads the input, and perhaps (shortcut) an earlier layer of the output's size."""
+    """A layer that reads the input, and perhaps (shortcut) an earlier layer of its sums' size.
+
+    output: after pooling. mixed: the shortcut is signed, the input is not. before_streams: in how
+    many streams the shortcut comes; streams: in how many the layer's own winners leave.
+    """
 
     input: Shape
     output: Shape
@@ -26,12 +30,20 @@ class Kind:
     padding: tuple[int, int] = (0, 0)
     dilation: tuple[int, int] = (1, 1)
     groups: int = 1
+    pool: Pool | None = None
     shortcut: bool = False
     leaky: bool = False
+    mixed: bool = False
+    streams: int = 1
+    before_streams: int = 1
     last: bool = False
     theta: int = 2
     fifo_depth: int = 16
     winner_depth: int = 16
+
+    @property
+    def map(self) -> Shape:
+        return Shape(*self.pool.size, self.output.channels) if self.pool else self.output
 
 
 def place(rng: np.random.Generator, channels: int, pes: int) -> Int:
@@ -42,10 +54,13 @@ def place(rng: np.random.Generator, channels: int, pes: int) -> Int:
     return channel_of.reshape(pes, slots)
 
 
-def physical(channel_of: Int) -> Int:
-    """Physical channel of every channel."""
-    order = np.argsort(channel_of.reshape(-1), kind="stable")
-    return order[(channel_of < 0).sum() :]
+def by_stream(design: LayerDesign) -> list[dict[int, int]]:
+    """Per output stream, the physical channel of every channel that leaves there."""
+    found = []
+    for stream in design.streams:
+        own = design.channel_of[stream.first_pe : stream.first_pe + stream.pes].reshape(-1)
+        found.append({int(k): i for i, k in enumerate(own) if k >= 0})
+    return found
 
 
 class Scheduled:
@@ -54,25 +69,25 @@ class Scheduled:
     def __init__(self, kind: Kind, seed: int) -> None:
         self.rng = rng = np.random.default_rng(seed)
         self.kind = kind
-        shape, out = kind.input, kind.output
-        weights = random_weights(rng, out.channels, shape.channels // kind.groups, *kind.kernel)
+        shape, out = kind.input, kind.output.channels
+        weights = random_weights(rng, out, shape.channels // kind.groups, *kind.kernel)
         sources = [Source(INPUT, weights, kind.stride, kind.padding, kind.dilation, kind.groups)]
-        rule = random_rule(rng, out.channels, 20_000, leaky=kind.leaky, theta=kind.theta)
+        rule = random_rule(rng, out, 20_000, leaky=kind.leaky, theta=kind.theta)
         layers = []
         if kind.shortcut:
-            before = random_weights(rng, out.channels, shape.channels, 1, 1)
-            source = Source(INPUT, before, kind.stride)
-            layers.append(
-                Layer("before", (source,), rng.integers(-99, 99, out.channels), out, rule)
-            )
-            sources.append(Source("before", random_weights(rng, out.channels, out.channels, 1, 1)))
-        bias = rng.integers(-5000, 5000, out.channels)
-        layers.append(Layer("layer", tuple(sources), bias, out, None if kind.last else rule))
+            first = Source(INPUT, random_weights(rng, out, shape.channels, 1, 1), kind.stride)
+            other = random_rule(rng, out, 20_000, leaky=kind.leaky or kind.mixed)
+            layers.append(Layer("before", (first,), rng.integers(-99, 99, out), kind.map, other))
+            sources.append(Source("before", random_weights(rng, out, out, 1, 1)))
+        bias = rng.integers(-5000, 5000, out)
+        own = Layer(
+            "layer", tuple(sources), bias, kind.output, None if kind.last else rule, pool=kind.pool
+        )
+        layers.append(own)
         if not kind.last:
-            final = random_weights(rng, 2, out.channels, out.height, out.width)
-            layers.append(
-                Layer("end", (Source("layer", final),), np.zeros(2, np.int64), Shape(1, 1, 2), None)
-            )
+            final = random_weights(rng, 2, out, kind.output.height, kind.output.width)
+            end = (Source("layer", final),)
+            layers.append(Layer("end", end, np.zeros(2, np.int64), Shape(1, 1, 2), None))
         samples = random_values(
             rng, 1, shape.height, shape.width, shape.channels, signed=kind.leaky
         )
@@ -80,68 +95,80 @@ class Scheduled:
         designs: dict[str, LayerDesign] = {}
         for layer in layers:
             if layer.name != "end":
-                pes = kind.pes if layer.name == "layer" else 2
-                channel_of = place(rng, layer.output.channels, pes)
-                designs[layer.name] = layer_design(self.network, layer, channel_of, designs)
-        self.layer = next(layer for layer in layers if layer.name == "layer")
-        self.design = designs["layer"]
-        self.inputs = {INPUT: np.arange(shape.channels)}
-        if kind.shortcut:
-            self.inputs["before"] = physical(designs["before"].channel_of)
+                ours = layer.name == "layer"
+                placement = Placement(
+                    place(rng, out, kind.pes if ours else min(out, 1 + kind.before_streams)),
+                    kind.streams if ours else kind.before_streams,
+                )
+                designs[layer.name] = layer_design(self.network, layer, placement, designs)
+        self.layer, self.design, self.designs = own, designs["layer"], designs
 
     def frames(self, count: int) -> list[dict[str, Any]]:
-        """Random frames: tokens by lane and row, winners by row, MACs; words as the hardware's."""
+        """Random frames: tokens by lane and row, winners by stream and row, MACs."""
         return [self.frame([0.4, 1.0, 0.0][i % 3]) for i in range(count)]
 
     def frame(self, density: float) -> dict[str, Any]:
-        total, macs, lanes = np.zeros(1, np.int64), 0, []
-        for source, lane in zip(self.layer.sources, self.design.lanes, strict=True):
+        kind, size = self.kind, self.layer.map
+        total, macs = np.zeros(1, np.int64), np.zeros(1, np.int64)
+        values: dict[str, Int] = {}
+        for source in self.layer.sources:
             shape = self.network.tensor_shape(source.tensor)
-            values = random_values(
-                self.rng,
-                shape.height,
-                shape.width,
-                shape.channels,
-                signed=self.kind.leaky,
-                density=density,
+            signed = self.network.tensor_limits(source.tensor)[0] < 0
+            values[source.tensor] = random_values(
+                self.rng, shape.height, shape.width, shape.channels, signed=signed, density=density
             )
-            total = total + convolve(source, values, self.layer.output)
+            total = total + convolve(source, values[source.tensor], size)
             ones = Source(
-                source.tensor,
-                (source.weights != 0).astype(np.int64),
-                source.stride,
-                source.padding,
-                source.dilation,
-                source.groups,
-            )
-            macs += int(convolve(ones, (values != 0).astype(np.int64), self.layer.output).sum())
-            form, channel = lane.token, self.inputs[source.tensor]
-            lanes.append(
-                [
-                    [
-                        ((int(channel[c]) << form.x_bits | int(x)) << form.value_bits)
-                        | int(values[y, x, c]) & ((1 << form.value_bits) - 1)
-                        for x, c in np.argwhere(values[y])
-                    ]
-                    for y in range(shape.height)
-                ]
-            )
+                source.tensor, (source.weights != 0).astype(np.int64), source.stride,
+                source.padding, source.dilation, source.groups,
+            )  # fmt: skip
+            macs = macs + convolve(ones, (values[source.tensor] != 0).astype(np.int64), size)
+        if kind.pool is not None:
+            macs = macs * looked_at(kind.pool, kind.output)[:, :, None]
+            total = pool(kind.pool, total[None], kind.output)[0]
         if self.layer.requantize is None:
             wins = np.ones(total.shape, bool)
         else:
             # what the layer after it does not read stays inside
             read = (self.network.layers[-1].sources[0].weights != 0).any((0, 2, 3))
             wins = (requantize(self.layer.requantize, total, self.layer.bias) != 0) & read
-        d, where = self.design, physical(self.design.channel_of)
-        rows = [
-            sorted(
-                ((int(where[k]) << d.output_x_bits | int(x)) << d.accumulator_bits)
-                | int(total[y, x, k]) & ((1 << d.accumulator_bits) - 1)
-                for x, k in np.argwhere(wins[y])
-            )
-            for y in range(d.out_height)
+        return {
+            "lanes": [self.tokens(lane, values[lane.tensor]) for lane in self.design.lanes],
+            "streams": self.winners(total, wins),
+            "macs": int(macs.sum()),
+        }
+
+    def tokens(self, lane: Lane, values: Int) -> list[list[int]]:
+        """Words of one lane, by row."""
+        form = lane.token
+        channel = {c: c for c in range(values.shape[2])}
+        if lane.tensor != INPUT:
+            channel = by_stream(self.designs[lane.tensor])[lane.stream]
+        return [
+            [
+                ((channel[int(c)] << form.x_bits | int(x)) << form.value_bits)
+                | int(values[y, x, c]) & ((1 << form.value_bits) - 1)
+                for x, c in np.argwhere(values[y])
+                if int(c) in channel
+            ]
+            for y in range(len(values))
         ]
-        return {"lanes": lanes, "rows": rows, "macs": macs}
+
+    def winners(self, total: Int, wins: np.ndarray) -> list[list[list[int]]]:
+        """Words of every stream, by row."""
+        d = self.design
+        return [
+            [
+                sorted(
+                    ((where[int(k)] << d.output_x_bits | int(x)) << d.accumulator_bits)
+                    | int(total[y, x, k]) & ((1 << d.accumulator_bits) - 1)
+                    for x, k in np.argwhere(wins[y])
+                    if int(k) in where
+                )
+                for y in range(d.out_height)
+            ]
+            for where in by_stream(d)
+        ]
 
     def files(self) -> dict[str, str]:
         memories = {
@@ -150,44 +177,51 @@ class Scheduled:
         return {**memories, "layer_top.sv": top(self.design, self.kind)}
 
 
+def looked_at(rule: Pool, output: Shape) -> Int:
+    """1 for every sum that some window contains, (height, width)."""
+    found = np.zeros(rule.size, np.int64)
+    for y, x in np.ndindex(output.height, output.width):
+        top, left = (at * rule.stride[i] - rule.padding[i] for i, at in enumerate((y, x)))
+        found[max(top, 0) : top + rule.window[0], max(left, 0) : left + rule.window[1]] = 1
+    return found
+
+
 def top(d: LayerDesign, kind: Kind) -> str:
-    """jp_layer with its parameters; the lanes' tables are too wide for a simulator's command line."""
-    stride = max(lane.token.width for lane in d.lanes)
+    """jp_layer with its parameters, and ports of their own for every stream.
+
+    Tables of lanes are too wide for a simulator's command line.
+    """
+    stride, streams = max(lane.token.width for lane in d.lanes), len(d.streams)
     values = {
         "Prefix": '"mem/layer"',
         "Lanes": len(d.lanes),
         "Pes": d.pes,
         "TokenStride": stride,
-        "ValueBits": d.lanes[0].token.value_bits,
-        "ValueSigned": int(kind.leaky),
-        "ColumnBits": d.column_bits,
-        "Columns": d.pointers[0].depth,
-        "RingBits": d.ring_bits,
-        "FrameStep": d.frame_step,
-        "StartBits": d.pointers[0].fields[0].bits,
-        "MoreBits": d.pointers[0].fields[1].bits,
-        "WeightBits": d.weights[0].fields[0].bits,
-        "OffsetBits": d.weights[0].fields[1].bits,
-        "Entries": d.weights[0].depth,
-        "AccBits": d.accumulator_bits,
-        "Slots": d.slots,
-        "OutWidth": d.out_width,
-        "OutHeight": d.out_height,
-        "ChannelBits": d.channel_bits,
-        "OutXBits": d.output_x_bits,
-        "TwoSided": int(kind.leaky and not kind.last),
+        "Streams": streams,
+        **dict(packed_parameters(d)),
+        **dict(layer_parameters(d)),
         "FifoDepth": kind.fifo_depth,
         "WinnerDepth": kind.winner_depth,
-        **dict(lane_parameters(d)),
     }
     listed = ", ".join(f".{name}({value})" for name, value in values.items())
+    width = d.winner_width
+    ports = "".join(
+        f"""
+    output logic winner{s}_valid_o, input logic winner{s}_ready_i,
+    output logic [{width - 1}:0] winner{s}_o,"""
+        for s in range(streams)
+    )
+    names = ["".join(f"winner{s}_{suffix}, " for s in reversed(range(streams)))[:-2]
+             for suffix in ("valid_o", "ready_i", "o")]  # fmt: skip
     return f"""module layer_top (
     input logic clk_i, input logic rst_ni,
     input logic [{len(d.lanes) - 1}:0] token_valid_i, output logic [{len(d.lanes) - 1}:0] token_ready_o,
-    input logic [{len(d.lanes) * stride - 1}:0] token_i,
-    output logic winner_valid_o, input logic winner_ready_i,
-    output logic [{d.winner_width - 1}:0] winner_o, output logic [159:0] counters_o
+    input logic [{len(d.lanes) * stride - 1}:0] token_i,{ports}
+    output logic [159:0] counters_o
 );
-  jp_layer #({listed}) u_layer (.*);
+  jp_layer #({listed}) u_layer (
+      .clk_i, .rst_ni, .token_valid_i, .token_ready_o, .token_i, .counters_o,
+      .winner_valid_o({{{names[0]}}}), .winner_ready_i({{{names[1]}}}), .winner_o({{{names[2]}}})
+  );
 endmodule
 """

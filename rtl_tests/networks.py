@@ -4,7 +4,7 @@ import itertools
 
 import numpy as np
 
-from jp_hw.ir import INPUT, Input, Int, Layer, Network, Requantize, Shape, Source
+from jp_hw.ir import INPUT, Input, Int, Layer, Network, Pool, Requantize, Shape, Source
 
 
 def random_weights(rng: np.random.Generator, *shape: int, density: float = 0.4) -> Int:
@@ -90,3 +90,30 @@ def conv(seed: int, height: int = 9, width: int = 7) -> Network:
     )
     samples = random_values(rng, 6, height, width, 3)
     return Network("conv", Input(Shape(height, width, 3)), layers, samples)
+
+
+def residual(seed: int, height: int = 6, width: int = 5) -> Network:
+    """3x3 and a pool -> two 3x3 with the identity around them, a table -> fully connected."""
+    rng = np.random.default_rng(seed)
+    one = Shape((height + 1) // 2, (width + 1) // 2, 4)
+    pool = Pool((height, width), (3, 3), (2, 2), (1, 1))
+    same = {"padding": (1, 1)}
+    kernels = [random_weights(rng, 4, channels, 3, 3) for channels in (3, 4, 4)]
+    rules = [random_rule(rng, 4, 20_000, leaky=leaky) for leaky in (False, True, True)]
+    table = np.sort(rng.integers(-128, 128, 256))
+    curve = Requantize(
+        rules[2].multiplier, rules[2].multiplier, rules[2].shift, -128, 127, 4, table
+    )
+    around = Source("stem", np.eye(4, dtype=np.int64).reshape(4, 4, 1, 1) * 90)
+    bias = rng.integers(-500, 500, (3, 4))
+    layers = (
+        Layer("stem", (Source(INPUT, kernels[0], **same),), bias[0], one, rules[0], pool=pool),
+        Layer("a", (Source("stem", kernels[1], **same),), bias[1], one, rules[1]),
+        Layer("b", (Source("a", kernels[2], **same), around), bias[2], one, curve),
+        Layer(
+            "fc", (Source("b", random_weights(rng, 5, 4, one.height, one.width)),),
+            rng.integers(-500, 500, 5), Shape(1, 1, 5), None,
+        ),
+    )  # fmt: skip
+    samples = random_values(rng, 6, height, width, 3)
+    return Network("residual", Input(Shape(height, width, 3)), layers, samples)

@@ -15,6 +15,9 @@ def sizes(
     step: int,
     first: int,
     completed: list[int],
+    value_bits: int = 8,
+    wide: int = 8,
+    signed: int = 0,
 ) -> dict[str, object]:
     return locals()
 
@@ -24,6 +27,8 @@ SETS = {
     "many": sizes(20, 3, 2, 4, 4, 5, 0, [0, 0, 3]),
     "least": sizes(1, 1, 1, 1, 1, 0, 0, [1]),
     "rows": sizes(2, 7, 1, 2, 5, 31, 3, [1, 0, 0, 2, 0, 1, 0]),
+    "signed-wider": sizes(3, 3, 4, 2, 5, 11, 2, [0, 1, 2], value_bits=5, wide=9, signed=1),
+    "unsigned-wider": sizes(3, 3, 4, 2, 5, 11, 2, [1, 1, 1], wide=9),
     "linear": sizes(9, 1, 1, 40, 3, 4, 0, [1]),
     "all-late": sizes(3, 5, 3, 1, 3, 1, 1, [0, 0, 0, 0, 5]),
 }
@@ -57,7 +62,9 @@ def test_dispatcher(simulator: str, parameters: dict, tmp_path: Path) -> None:
             "Pes": pes,
             "Height": p["height"],
             "Width": p["width"],
-            "ValueBits": 8,
+            "ValueBits": p["value_bits"],
+            "ValueSigned": p["signed"],
+            "OutValueBits": p["wide"],
             "XBits": max(1, (p["width"] - 1).bit_length()),
             "ChannelBits": max(1, (channels - 1).bit_length()),
             "ColumnBits": column_bits,

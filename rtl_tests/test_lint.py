@@ -20,6 +20,7 @@ NETWORKS = {
     "mlp": networks.mlp(SEED),
     "leaky-mlp": networks.mlp(SEED, leaky=True),
     "conv": networks.conv(SEED),
+    "residual": networks.residual(SEED),
 }
 # of Icarus: what it says about itself, or about files without a `timescale, which ours need not have
 NOT_OURS = ("timescale", "Unable to get version", "constant selects in always_")

@@ -39,7 +39,7 @@ def test_logits(simulator: str, parameters: dict[str, int], tmp_path: Path) -> N
     words = [class_of.get(c, 0) << bits | bias[c] & ((1 << bits) - 1) for c in range(channels)]
     run(
         "jp_logits",
-        {**parameters, "Prefix": "mem/l"},
+        {**parameters, "PostFile": "mem/l_post.mem"},
         "bench_logits",
         tmp_path,
         simulator,

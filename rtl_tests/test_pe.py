@@ -4,6 +4,7 @@ import random
 from pathlib import Path
 
 from rtl_tests.common import SEED, memory_text, on_simulators, run
+from rtl_tests.pools import Pooling, from_parameters
 
 
 def sizes(
@@ -29,12 +30,29 @@ def sizes(
         "ValueSigned": 0,
         "TwoSided": 0,
         "AccBits": 24,
+        "MapWidth": out_width,
+        "MapHeight": 1,
+        "OutHeight": 1,
         **others,
     }
 
 
+def pooled(
+    lanes: int, slots: int, pool: Pooling, ring_bits: int, columns: int, longest: int, **others: int
+) -> dict[str, int]:
+    return sizes(
+        lanes, slots, pool.out[1], ring_bits, columns, longest, **{**pool.parameters, **others}
+    )
+
+
 SETS = {
     "lanes2": sizes(2, 3, 4, 6, 14, 9, ValueSigned=1, TwoSided=1),
+    "pool-overlapping": pooled(
+        2, 2, Pooling((6, 5), (3, 3), (3, 3), (2, 2), (1, 1)), 6, 12, 9, ValueSigned=1, TwoSided=1
+    ),
+    "pool-2x2": pooled(1, 3, Pooling((4, 4), (2, 2), (2, 2), (2, 2)), 6, 9, 7, WinnerDepth=8),
+    "pool-rows": pooled(1, 2, Pooling((5, 3), (4, 3), (2, 1), (1, 1)), 5, 6, 5, ValueSigned=1),
+    "pool-one-word": pooled(2, 1, Pooling((3, 4), (3, 4), (1, 1), (1, 1)), 4, 6, 4),
     "tight": sizes(1, 2, 2, 3, 5, 4, WinnerDepth=8, TwoSided=1),
     "least": sizes(1, 1, 1, 1, 2, 1, FifoDepth=2, WinnerDepth=8),
     "linear": sizes(1, 16, 1, 5, 40, 16, WinnerDepth=32),
@@ -52,7 +70,7 @@ def test_pe(simulator: str, parameters: dict[str, int], tmp_path: Path) -> None:
     rng = random.Random(SEED)
     p = dict(parameters)
     longest = p.pop("longest")
-    row, ring = p["OutWidth"] * p["Slots"], 1 << p["RingBits"]
+    row, ring = p["MapWidth"] * p["Slots"], 1 << p["RingBits"]
     space = (ring // row - 1) * row
     most_weight = (1 << (p["WeightBits"] - 1)) - 1
     columns = [[[most_weight, 0]]]
@@ -74,6 +92,7 @@ def test_pe(simulator: str, parameters: dict[str, int], tmp_path: Path) -> None:
         thresholds[1] = [limit - 1, -limit]  # and slot 1 never
     p |= {
         "Prefix": "mem/pe",
+        "PoolPrefix": "mem/l",
         "ColumnBits": max(1, (p["Columns"] - 1).bit_length()),
         "StartBits": max(1, (len(entries) - 1).bit_length()),
         "MoreBits": max(1, (max(map(len, columns)) - 1).bit_length()),
@@ -91,6 +110,7 @@ def test_pe(simulator: str, parameters: dict[str, int], tmp_path: Path) -> None:
         tmp_path,
         simulator,
         files={
+            **(pool.files("mem/l") if (pool := from_parameters(p)) else {}),
             "mem/pe_pointers.mem": memory_text(
                 [(len(c) - 1) << p["StartBits"] | s for c, s in zip(columns, starts, strict=True)],
                 p["StartBits"] + p["MoreBits"],

@@ -14,8 +14,11 @@ TOP = (1 << MULTIPLIER_BITS) - 1
 
 
 def sizes(
-    acc: int, total: int, shift: int, low: int, high: int, channels: int, x_bits: int
-) -> dict[str, int]:
+    acc: int, total: int, shift: int, low: int, high: int, channels: int, x_bits: int,
+    table: tuple[int, int] | None = None,
+) -> dict[str, int]:  # fmt: skip
+    """table: least and greatest entry, where there is one."""
+    least, most = table or (low, high)
     return {
         "Channels": max(channels, 2),
         "ChannelBits": max(1, (channels - 1).bit_length()),
@@ -25,11 +28,15 @@ def sizes(
         "Shift": shift,
         "Low": low,
         "High": high,
-        "ValueBits": high.bit_length() + (low < 0),
+        "ValueBits": max(most.bit_length(), (-1 - least).bit_length()) + (least < 0),
+        "Table": int(table is not None),
+        "least": least,
+        "most": most,
     }
 
 
 SETS = {
+    "table": sizes(20, 21, 16, -512, 511, 6, 3, table=(-128, 127)),
     "relu": sizes(20, 21, 16, 0, 255, 12, 3),
     "leaky": sizes(24, 25, 21, -128, 127, 5, 1),
     "widest": sizes(32, 32, 40, -128, 127, 3, 2),
@@ -42,6 +49,8 @@ SETS = {
     "low-clamp-inside": sizes(14, 16, 12, -3, 100, 4, 1),
     "bit": sizes(9, 10, 17, 0, 1, 1, 1),
     "shift31": sizes(30, 31, 31, 0, 255, 2, 1),
+    "table-of-two": sizes(12, 13, 9, 0, 1, 3, 1, table=(0, 255)),
+    "table-uneven": sizes(16, 17, 12, -5, 100, 4, 2, table=(-3, 9)),
     "sum-narrower": sizes(16, 12, 12, -128, 127, 4, 1),
 }
 
@@ -53,6 +62,10 @@ def cases(p: dict[str, int], rng: random.Random) -> tuple[Requantize, np.ndarray
     low_acc, high_acc = -(1 << (p["AccBits"] - 1)), (1 << (p["AccBits"] - 1)) - 1
     reach = min(high_sum, 1 << (p["SumBits"] - 2))
     bias = np.array([rng.randint(-reach, reach) for _ in range(count)])
+    table = None
+    if p["Table"]:
+        least, most, size = p["least"], p["most"], p["High"] - p["Low"] + 1
+        table = np.sort([least, most, *(rng.randint(least, most) for _ in range(size - 2))])
     rule = Requantize(
         np.array([TOP, 0, 1, *(rng.randint(0, TOP) for _ in range(count))][:count]),
         np.array([TOP, TOP // 8, 0, *(rng.randint(0, TOP) for _ in range(count))][:count]),
@@ -60,6 +73,7 @@ def cases(p: dict[str, int], rng: random.Random) -> tuple[Requantize, np.ndarray
         p["Low"],
         p["High"],
         theta=0,
+        table=table,
     )
     listed = []
     for k in range(count):
@@ -79,10 +93,18 @@ def cases(p: dict[str, int], rng: random.Random) -> tuple[Requantize, np.ndarray
     return rule, bias, listed
 
 
+def table_file(rule: Requantize, bits: int) -> dict[str, str]:
+    if rule.table is None:
+        return {}
+    return {"mem/l_table.mem": memory_text((int(v) & ((1 << bits) - 1) for v in rule.table), bits)}
+
+
 @on_simulators(SETS, verilator=2)
 def test_requantizer(simulator: str, parameters: dict[str, int], tmp_path: Path) -> None:
     rule, bias, listed = cases(parameters, random.Random(SEED))
-    assert {value for _, _, value in listed} >= {parameters["Low"], parameters["High"]} or (
+    parameters = dict(parameters)
+    ends = {parameters.pop("least"), parameters.pop("most")}
+    assert {value for _, _, value in listed} >= ends or (
         parameters["Shift"] > parameters["SumBits"] + 8  # sums too small to reach a limit
     )
     bits = parameters["SumBits"]
@@ -92,10 +114,13 @@ def test_requantizer(simulator: str, parameters: dict[str, int], tmp_path: Path)
     ]
     run(
         "jp_requantizer",
-        {**parameters, "Prefix": "mem/l"},
+        {**parameters, "PostFile": "mem/l_post.mem", "TableFile": "mem/l_table.mem"},
         "bench_requantizer",
         tmp_path,
         simulator,
-        files={"mem/l_post.mem": memory_text(words, bits + 2 * MULTIPLIER_BITS)},
+        files={
+            "mem/l_post.mem": memory_text(words, bits + 2 * MULTIPLIER_BITS),
+            **table_file(rule, parameters["ValueBits"]),
+        },
         data=listed,
     )

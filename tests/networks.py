@@ -4,8 +4,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from jp_hw import golden
 from jp_hw.dense import convolve
-from jp_hw.ir import INPUT, Input, Int, Layer, Network, Requantize, Shape, Source
+from jp_hw.ir import INPUT, Input, Int, Layer, Network, Pool, Requantize, Shape, Source
 
 Pair = tuple[int, int]
 
@@ -144,12 +145,95 @@ def mlp(
     )
 
 
+class Builder:
+    """Grows a network layer by layer; every rule is fit to the sums that the samples make."""
+
+    def __init__(self, seed: int, shape: Shape, *, samples: int = 3, signed: bool = False) -> None:
+        self.rng = np.random.default_rng(seed)
+        size = (samples, shape.height, shape.width, shape.channels)
+        self.spec = Input(shape, signed)
+        self.values = {INPUT: sparse(self.rng, size, 0.6, signed)}
+        self.layers: list[Layer] = []
+
+    def layer(
+        self, name: str, *sources: tuple[str, Convolution], pool: Pool | None = None,
+        output: Shape | None = None, density: float = 0.4, leaky: bool = False, table: bool = False,
+    ) -> str:  # fmt: skip
+        """Add a layer; output: its shape after pooling, if it pools."""
+        made = []
+        for tensor, kind in sources:
+            before = self.values[tensor].shape[3] // kind.groups
+            kernel = weights(self.rng, kind.out, before, *kind.kernel, density=density)
+            made.append(
+                Source(tensor, kernel, kind.stride, kind.padding, kind.dilation, kind.groups)
+            )
+        shape = Shape(*self.values[sources[0][0]].shape[1:])
+        output = output or sources[0][1].output(shape)
+        bias = self.rng.integers(-500, 500, output.channels)
+        layer = Layer(name, tuple(made), bias, output, None, pool=pool)
+        totals = sums(layer, self.values)
+        rule_ = rule(self.rng, totals, leaky=leaky)
+        if table:
+            entries = np.sort(self.rng.integers(-128, 128, 64))
+            rule_ = Requantize(
+                rule_.multiplier, rule_.multiplier, rule_.shift + 2, -32, 31, 3, entries
+            )
+        self.layers.append(Layer(name, layer.sources, bias, output, rule_, pool=pool))
+        self.values[name] = golden.requantize(rule_, totals, bias)
+        return name
+
+    def network(self, *tensors: str, classes: int = 4) -> Network:
+        """End with logits of whole tensors."""
+        made = []
+        for tensor in tensors:
+            _, height, width, channels = self.values[tensor].shape
+            kernel = weights(self.rng, classes, channels, height, width, density=0.5)
+            made.append(Source(tensor, kernel))
+        bias = self.rng.integers(-500, 500, classes)
+        last = Layer("logits", tuple(made), bias, Shape(1, 1, classes), None)
+        return Network("grown", self.spec, (*self.layers, last), self.values[INPUT])
+
+
+def residual(seed: int = 5) -> Network:
+    """A block with the identity around it, and one with a projection of stride 2."""
+    grown, same = Builder(seed, Shape(8, 7, 3)), Convolution(6, padding=(1, 1))
+    half = Convolution(8, stride=(2, 2), padding=(1, 1))
+    stem = grown.layer("stem", (INPUT, same))
+    first = grown.layer("a1", (stem, same))
+    block = grown.layer("a2", (first, same), (stem, Convolution(6, (1, 1), groups=6)), density=0.7)
+    second = grown.layer("b1", (block, half), leaky=True)
+    final = Convolution(8, padding=(1, 1))
+    around = Convolution(8, (1, 1), stride=(2, 2))
+    return grown.network(grown.layer("b2", (second, final), (block, around)))
+
+
+def pooled(seed: int = 6) -> Network:
+    """Pools that overlap and leave the map, that skip, and of 1x2; a table; a concatenation."""
+    grown = Builder(seed, Shape(9, 10, 2), signed=True)
+    same = Convolution(5, padding=(1, 1))
+    overlapping = Pool((9, 10), (3, 3), (2, 2), (1, 1))
+    one = grown.layer("one", (INPUT, same), pool=overlapping, output=Shape(5, 5, 5))
+    skipping = Pool((5, 5), (1, 2), (2, 3), (0, 1))
+    two = grown.layer(
+        "two", (one, same), (one, Convolution(5, (1, 1))), pool=skipping, output=Shape(3, 2, 5),
+        table=True,
+    )  # fmt: skip
+    three = grown.layer("three", (one, Convolution(3, (2, 2))), leaky=True)
+    return grown.network(two, three)
+
+
 def every_kind() -> dict[str, Network]:
     """A small network of every kind, by what is special about it."""
     found = {"mlp": mlp(1, (24, 12, 7, 5)), "leaky": mlp(2, (24, 12, 7, 5), leaky=True)}
     for i, (name, (shape, convolutions)) in enumerate(GEOMETRIES.items()):
         found[name] = chain(10 + i, shape, convolutions, leaky=i % 2 == 1)
-    return found
+    return found | {"residual": residual(), "pooled": pooled()}
+
+
+def sums(layer: Layer, values: dict[str, Int]) -> Int:
+    """A layer's sums after pooling, without bias: int64 (n, height, width, channels)."""
+    total = np.sum([accumulators(s, values[s.tensor], layer.map) for s in layer.sources], axis=0)
+    return total if layer.pool is None else golden.pool(layer.pool, total, layer.output)
 
 
 def accumulators(source: Source, values: Int, output: Shape) -> Int:

@@ -62,9 +62,7 @@ def densities() -> st.SearchStrategy[float]:
 
 
 @st.composite
-def hidden_layers(
-    draw: Draw, name: str, rng: np.random.Generator, values: dict[str, Int]
-) -> Layer:
+def hidden_layers(draw: Draw, name: str, rng: np.random.Generator, values: dict[str, Int]) -> Layer:
     bits = draw(st.sampled_from([8, 8, 8, 4, 2]))
     out = draw(st.sampled_from([1, 2, 4, 6, 9]))
     tensors = [draw(st.sampled_from(sorted(values)))]
@@ -122,7 +120,9 @@ def pools(draw: Draw, sums: Shape) -> tuple[Pool | None, Shape]:
     window = (draw(st.integers(1, 3)), draw(st.integers(1, 3)))
     stride = (draw(st.integers(1, 3)), draw(st.integers(1, 3)))
     padding = (draw(st.integers(0, window[0] - 1)), draw(st.integers(0, window[1] - 1)))
-    most = [-(-(side + pad) // step) for side, pad, step in zip(sides, padding, stride, strict=True)]
+    most = [
+        -(-(side + pad) // step) for side, pad, step in zip(sides, padding, stride, strict=True)
+    ]
     height, width = (draw(st.integers(1, count)) for count in most)
     return Pool(sides, window, stride, padding), Shape(height, width, sums.channels)
 

@@ -8,10 +8,10 @@ import pytest
 import typer
 from typer.testing import CliRunner, Result
 
-from jp_hw.cli.train import numbers, train
+from jp_hw.cli.train import configured, numbers, train
 from jp_hw.errors import JpHwError
 
-OPTIONS = ["--epochs", "1,1,1,1", "--holdout", "40", "--batch-size", "32"]
+OPTIONS = ["--epochs", "1,1,1,1", "--set", "holdout=40", "--batch-size", "32"]
 OPTIONS += ["--densities", "0.1,0.1,0.5"]
 
 
@@ -48,7 +48,7 @@ def test_json_is_one_object_with_the_figures(data: Path, tmp_path: Path) -> None
     assert figures["seed"] == 3
     assert figures["artifact"] == str(out / "result")
     config = json.loads((out / "config.json").read_text())
-    assert config["static"] == {"epochs": 1, "lr": 5e-4, "warmup": config["static"]["warmup"]}
+    assert (config["static"]["epochs"], config["static"]["lr"]) == (1, 5e-4)
     assert config["winner_rates"] == [0.3, 0.4]
     assert config["optimizer"] == "sgd"
     assert (out / "result" / "model.safetensors").is_file()
@@ -75,6 +75,38 @@ def test_errors_are_one_line(data: Path, tmp_path: Path) -> None:
         assert message in str(error)
         assert "\n" not in str(error)
     assert not (tmp_path / "run").exists()
+
+
+def test_any_setting_can_be_given_by_its_name() -> None:
+    settings = ("prune.warmup=0.2", "device=cpu", "model_args.activation=leaky_relu", "flip=false")
+    config = configured("resnet32", "1,2,3,4", None, 8, settings, balance=4)
+    assert (config.prune.epochs, config.prune.warmup) == (2, 0.2)
+    assert config.model_args == {"width": 8, "activation": "leaky_relu"}
+    assert (config.flip, config.device, config.balance) == (False, "cpu", 4)
+    assert configured("resnet8", None, None, densities=(0.5,) * 10).macs is None
+    for setting, message in (
+        ("flip", "--set flip: give KEY=VALUE"),
+        ("speed=9", "speed: Extra inputs"),
+        ("dense.crop=big", r"dense\.crop: .*integer"),
+        ("model_args.depth=3", "cannot be built from"),
+        ("macs=null", "null stands for the recipe's value"),
+        ("quantize=1", "quantize needs 2 to 8 bits"),
+    ):
+        with pytest.raises(JpHwError, match=message):
+            configured("resnet8", None, None, None, (setting,))
+
+
+def test_a_run_stops_after_a_stage(data: Path, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    args = ["mlp3", "--data", str(data), "-o", str(out), *OPTIONS]
+    result = invoke(*args, "--until", "dense", "--json")
+    assert result.exit_code == 0, result.output
+    assert json.loads(result.stdout) == {
+        "name": "mlp3", "stopped_after": "dense", "run": str(out)
+    }  # fmt: skip
+    other = invoke(*args[:-1], "0.2,0.2,0.5", "--from", str(out), "-o", str(tmp_path / "2"))
+    assert other.exit_code == 0, other.output
+    assert isinstance(invoke(*args, "--until", "prunes").exception, JpHwError)
 
 
 def test_numbers() -> None:

@@ -1,17 +1,22 @@
 """The cycle simulation: exact counts, hand-checked small cases, and pinned results."""
 
+from collections.abc import Sequence
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
 import pytest
-from networks import Convolution, chain, every_kind, mlp, vector_layer
+from networks import Builder, Convolution, chain, every_kind, mlp, residual, vector_layer
 
 from jp_hw import boards, golden
+from jp_hw.errors import JpHwError
 from jp_hw.ir import INPUT, Input, Int, Network, Shape
 from jp_hw.macs import count
-from jp_hw.schedule import Design, place, schedule
+from jp_hw.schedule import Design, LayerDesign, Placement, place, schedule
+from jp_hw.schedule import cycles as module
+from jp_hw.schedule.build import MARKER_COLUMN
 from jp_hw.schedule.cycles import CycleReport, run_traffic, simulate_cycles
-from jp_hw.schedule.traffic import MARKER_COLUMN, NO_COLUMN, traffic
+from jp_hw.schedule.traffic import Traffic, traffic
 
 KINDS = every_kind()
 BOARD = boards.load("pynq-z2")
@@ -31,8 +36,8 @@ def round_robin(channels: int, pes: int) -> Int:
 def placed(network: Network, first: int = 9) -> Design:
     """Layers on 9, 6, 3... PEs at most, channels in turn: whatever the scheduler would do."""
     sizes = [layer.output.channels for layer in network.layers]
-    tables = [round_robin(size, min(size, first - 3 * i)) for i, size in enumerate(sizes)]
-    return place(network, BOARD, 100.0, tables)
+    tables = [round_robin(size, min(size, max(1, first - 3 * i))) for i, size in enumerate(sizes)]
+    return place(network, BOARD, 100.0, [Placement(table) for table in tables])
 
 
 def dense_layer(table: Int, pes: int) -> Design:
@@ -40,7 +45,7 @@ def dense_layer(table: Int, pes: int) -> Design:
     layer = vector_layer("fc", INPUT, table, None)
     images = np.ones((1, 1, 1, table.shape[1]), np.int64)
     network = Network("one", Input(Shape(1, 1, table.shape[1])), (layer,), images)
-    return place(network, BOARD, 100.0, [np.arange(len(table)).reshape(pes, -1)])
+    return place(network, BOARD, 100.0, [Placement(np.arange(len(table)).reshape(pes, -1))])
 
 
 def ones(frames: int, inputs: int) -> Int:
@@ -101,7 +106,7 @@ def test_the_slowest_layer_sets_the_pace() -> None:
     network = mlp(31, (32, 24, 16, 8), density=0.9, activity=0.9)
     images = np.tile(network.samples[:1], (12, 1, 1, 1))
     wide, narrow = (
-        simulate_cycles(place(network, BOARD, 100.0, tables), images)
+        simulate_cycles(place(network, BOARD, 100.0, [Placement(t) for t in tables]), images)
         for tables in (
             [round_robin(24, 24), round_robin(16, 1), round_robin(8, 8)],
             [round_robin(24, 1), round_robin(16, 1), round_robin(8, 1)],
@@ -116,8 +121,9 @@ def test_the_slowest_layer_sets_the_pace() -> None:
 
 def test_deeper_queues_never_cost_much() -> None:
     network = chain(32, Shape(8, 8, 3), (Convolution(8, padding=(1, 1)), Convolution(8)))
-    flow = traffic(placed(network), network.samples)
-    cycles = [_run(flow, depth, depth + 8, network).end_cycles[-1] for depth in (2, 4, 8, 16, 64)]
+    design = placed(network)
+    flow = traffic(design, network.samples)
+    cycles = [_run(flow, design, depth, depth + 8).end_cycles[-1] for depth in (2, 4, 8, 16, 64)]
     assert cycles[-1] < cycles[0]
     assert all(b <= 1.05 * a for a, b in pairwise(cycles))
 
@@ -139,7 +145,8 @@ the RTL: a faster or shorter kernel must give the same."""
 @pytest.mark.parametrize(("kind", "depths"), PINNED)
 def test_results_stay_what_they_were(kind: str, depths: tuple[int, int]) -> None:
     network = KINDS[kind]
-    report = _run(traffic(placed(network), network.samples), *depths, network)
+    design = placed(network)
+    report = _run(traffic(design, network.samples), design, *depths)
     assert (report.end_cycles.tolist(), report.busy.tolist()) == PINNED[kind, depths]
 
 
@@ -154,12 +161,84 @@ def test_traffic_is_what_the_golden_model_computes() -> None:
     assert (sent != MARKER_COLUMN).sum() == counts[0].tokens
     assert (sent == MARKER_COLUMN).sum() == 4 * network.input.shape.height
     for part, layer in zip(flow.layers[:-1], network.layers, strict=False):
-        assert (part.winners != NO_COLUMN).sum() == np.count_nonzero(tensors[layer.name])
-    assert (flow.layers[-1].winners == 0).sum() == 4 * network.classes
+        assert part.won.sum() == np.count_nonzero(tensors[layer.name])
+    assert flow.layers[-1].won.sum() == 4 * network.classes
     for part, layer in zip(flow.layers, network.layers, strict=True):
-        assert part.completed.sum() == layer.output.height
+        for lane in part.lanes:
+            assert lane.completed.sum() == layer.output.height
 
 
-def _run(flow: object, fifo: int, winners: int, network: Network) -> CycleReport:
-    layers = len(network.layers)
-    return run_traffic(flow, [fifo] * layers, [winners] * layers, network.classes)  # type: ignore[arg-type]
+# --- several lanes, streams and buffers ----------------------------------------------------------
+
+
+def deepest(network: Network, streams: Sequence[int]) -> Design:
+    tables = [round_robin(layer.output.channels, 3) for layer in network.layers[:-1]]
+    tables.append(round_robin(network.classes, 1))
+    placements = [Placement(t, s) for t, s in zip(tables, streams, strict=True)]
+    return place(network, BOARD, 100.0, placements)
+
+
+def test_streams_speed_up_a_layer_that_waits_for_tokens() -> None:
+    """Dense tokens, a weight or two each: with three streams three tokens travel at a time."""
+    grown = Builder(41, Shape(6, 6, 3))
+    first = grown.layer("wide", (INPUT, Convolution(12, padding=(1, 1))), density=0.9, leaky=True)
+    second = grown.layer("thin", (first, Convolution(3, (1, 1))), density=0.2)
+    network = grown.network(second)
+    images = np.tile(network.samples[:1], (4, 1, 1, 1))
+    ends = [
+        simulate_cycles(deepest(network, (n, 1, 1)), images).end_cycles.tolist() for n in (1, 3)
+    ]
+    assert ends[1][-1] < ends[0][-1]
+
+
+def cut(design: Design, share: float) -> tuple[LayerDesign, ...]:
+    """The layers with every buffer cut to a share of its depth."""
+    return tuple(
+        replace(
+            layer,
+            lanes=tuple(
+                replace(lane, buffer=max(2, int(lane.buffer * share)) if lane.buffer else 0)
+                for lane in layer.lanes
+            ),
+        )
+        for layer in design.layers
+    )
+
+
+def hangs(network: Network, share: float) -> bool:
+    design = placed(network)
+    assert any(lane.buffer for layer in design.layers for lane in layer.lanes)
+    flow = traffic(design, network.samples)
+    try:
+        run_traffic(flow, cut(design, share))
+    except JpHwError as error:
+        assert "waits for itself forever" in str(error)
+        return True
+    return False
+
+
+def long_way(seed: int, convolutions: int) -> Network:
+    """The identity around some 5x5 convolutions, on maps where nearly all is a token."""
+    grown = Builder(seed, Shape(24, 10, 2))
+    same = Convolution(6, (5, 5), padding=(2, 2))
+    before = stem = grown.layer("stem", (INPUT, same), density=0.9, leaky=True)
+    for i in range(convolutions):
+        before = grown.layer(f"way{i}", (before, same), density=0.3, leaky=True)
+    last = (before, Convolution(6, (1, 1)))
+    return grown.network(grown.layer("sum", last, (stem, Convolution(6, (1, 1)))))
+
+
+def test_buffers_keep_the_design_from_waiting_for_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As computed, no network hangs; cut to a third, a long way around does."""
+    monkeypatch.setattr(module, "LIMIT", 1 << 17)
+    assert not hangs(residual(), 1.0)
+    for seed, convolutions in ((1, 2), (2, 3)):
+        assert not hangs(long_way(seed, convolutions), 1.0)
+        assert hangs(long_way(seed, convolutions), 0.33)
+
+
+def _run(flow: Traffic, design: Design, fifo: int, winners: int) -> CycleReport:
+    layers = [
+        replace(layer, fifo_depth=fifo, winner_depth=winners) for layer in design.layers
+    ]  # fmt: skip
+    return run_traffic(flow, layers)

@@ -177,3 +177,40 @@ def test_import_needs_no_torch() -> None:
     )
     root = str(Path(datasets.__file__).parents[1])
     subprocess.run([sys.executable, "-c", code], check=True, env={**os.environ, "PYTHONPATH": root})
+
+
+def picture_folder(root: Path, sizes: dict[str, tuple[int, int]]) -> Path:
+    from PIL import Image
+
+    for part, count in (("train", 3), ("val", 2)):
+        for index, (name, size) in enumerate(sizes.items()):
+            (root / part / name).mkdir(parents=True)
+            for number in range(count):
+                picture = Image.new("RGB", size, (40 * index, 10 * number, 255))
+                picture.save(root / part / name / f"{number}.png")
+    return root
+
+
+def test_an_image_folder_is_read_on_demand(tmp_path: Path) -> None:
+    data = datasets.load("imagefolder", picture_folder(tmp_path, {"b": (300, 20), "a": (9, 40)}))
+    assert (data.classes, len(data.train), len(data.test)) == (2, 6, 4)
+    assert data.train.images.shape == (6, 256, 256, 3)
+    assert sorted(data.train.labels.tolist()) == [0, 0, 0, 1, 1, 1]
+    cut = datasets.centre(data.train[1:], (227, 200)).loaded()
+    assert cut.images.shape == (5, 227, 200, 3)
+    assert cut.images.dtype == np.uint8
+    for image, label in zip(cut.images, cut.labels, strict=True):
+        assert (image[..., 0] == (0 if label == 1 else 40)).all()  # classes by name: a is 0
+        assert (image[..., 2] == 255).all()
+
+
+def test_bad_image_folders_are_named(tmp_path: Path) -> None:
+    with pytest.raises(JpHwError, match="is no image folder"):
+        datasets.load("imagefolder", tmp_path)
+    folder = picture_folder(tmp_path, {"a": (8, 8), "b": (8, 8)})
+    (folder / "train" / "a" / "0.png").write_bytes(b"no picture")
+    with pytest.raises(JpHwError, match=r"0.png is no readable image"):
+        datasets.load("imagefolder", folder).train.loaded()
+    (folder / "val" / "c").mkdir()
+    with pytest.raises(JpHwError, match="holds no image"):
+        datasets.load("imagefolder", folder)

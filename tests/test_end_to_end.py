@@ -122,15 +122,17 @@ def flips(build: Build) -> dict[str, tuple[Memory, int, int]]:
     busiest = int((wins * channels_read(build.network, first.name)).argmax())
     pe, slot = (int(i) for i in np.argwhere(first.channel_of == busiest)[0])
     weights, thresholds = last.weights[0], first.thresholds[pe]
+    stream = next(s for s in first.streams if s.first_pe <= pe < s.first_pe + s.pes)
+    post = stream.post
     positive = int(thresholds.values[0][slot]) >= 0
     top = first.accumulator_bits - (2 if positive else 1)  # so high that nothing wins any more
     return {
         "weight": (weights, 0, field_bit(weights, "weight", 6)),
         "threshold": (thresholds, slot, field_bit(thresholds, "keep_from", top)),
         "multiplier": (
-            first.post,
-            pe * first.slots + slot,
-            field_bit(first.post, "multiplier", 16),
+            post,
+            (pe - stream.first_pe) * first.slots + slot,
+            field_bit(post, "multiplier", 16),
         ),
     }
 

@@ -1,17 +1,20 @@
 """The golden model against loops and worked examples written out by hand."""
 
 from dataclasses import replace
+from typing import Any
 
+import emulation
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from networks import mlp, vector_layer, with_layers
+from networks import every_kind, mlp, vector_layer, with_layers
+from random_networks import networks
 
-from jp_hw import golden
+from jp_hw import dense, golden
 from jp_hw.dense import convolve
 from jp_hw.errors import JpHwError
-from jp_hw.ir import INPUT, Input, Int, Layer, Network, Requantize, Shape, Source
+from jp_hw.ir import INPUT, Input, Int, Layer, Network, Pool, Requantize, Shape, Source
 
 
 def naive(
@@ -65,13 +68,38 @@ def test_convolution_equals_its_definition(
     assert np.array_equal(result, naive(values, weights, *geometry))
 
 
+@settings(max_examples=60, derandomize=True, deadline=None)
+@given(st.integers(0, 1000), pairs, pairs, st.sampled_from([1, 20, 37]))
+def test_float64_and_int64_roads_agree(
+    seed: int, kernel: tuple[int, int], stride: tuple[int, int], bits: int
+) -> None:
+    """Sums below 2**53 go by float64; both sides of the limit give what int64 gives."""
+    rng = np.random.default_rng(seed)
+    values = rng.integers(-(1 << bits), 1 << bits, (2, 5, 6, 3))
+    weights = rng.integers(-127, 128, (4, 3, *kernel))
+    geometry = ((4, 5), stride, (1, 2))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(dense, "_fits_float64", lambda values, weights: False)
+        exact = convolve(values, weights, *geometry)
+    assert np.array_equal(convolve(values, weights, *geometry), exact)
+
+
+def test_sums_beyond_53_bits_are_exact() -> None:
+    """What float64 rounds: 2**53 + 1; its road may not be taken."""
+    values = np.full((1, 1, 1, 2), 1 << 52)
+    values[..., 1] = 1
+    weights = np.array([2, 1]).reshape(1, 2, 1, 1)
+    assert convolve(values, weights, (1, 1)).tolist() == [[[[(1 << 53) + 1]]]]
+    assert int(float((1 << 53) + 1)) == 1 << 53
+
+
 def test_convolution_of_floats_stays_float() -> None:
     result = convolve(np.full((1, 2, 2, 1), 0.5), np.full((1, 1, 2, 2), 0.25), (1, 1))
     assert result.dtype == np.float64
     assert result.tolist() == [[[[0.5]]]]
 
 
-def rule(**changes: int) -> Requantize:
+def rule(**changes: Any) -> Requantize:
     """y = (s * 3 + 4) >> 3 for s >= 0, (s * 1 + 4) >> 3 below."""
     base = Requantize(np.array([3]), np.array([1]), 3, -8, 7, 1)
     return replace(base, **changes)
@@ -117,6 +145,66 @@ def test_relu_has_no_negative_side() -> None:
     relu = Requantize(np.array([8, 16]), np.array([0, 0]), 3, 0, 255)
     result = golden.requantize(relu, np.array([[-100, -1], [5, 5]]), np.array([0, 0]))
     assert result.tolist() == [[0, 0], [5, 10]]
+
+
+def test_a_table_follows_the_clamp() -> None:
+    """Indices -2..1 for sums of 3 and 1 eighths; the winner rule looks at what comes out."""
+    curve = rule(low=-2, high=1, theta=2, table=np.array([-5, -1, 0, 7]))
+    totals = np.array([[-1000], [-13], [-12], [-5], [0], [1], [2], [1000]])
+    found = golden.requantize(curve, totals, np.array([0]))
+    assert found[:, 0].tolist() == [-5, -5, 0, 0, 0, 0, 7, 7]
+    assert curve.limits == (-5, 7)
+    assert (curve.signed, curve.bits) == (True, 4)
+
+
+def test_limits_and_bits_of_tables() -> None:
+    def table(*entries: int) -> Requantize:
+        return rule(low=0, high=len(entries) - 1, table=np.array(entries))
+
+    assert (table(3, 200).limits, table(3, 200).bits) == ((0, 200), 8)  # 0 is what losers become
+    assert (table(-8, -3).limits, table(-8, -3).bits) == ((-8, 0), 4)
+    assert (table(0, 0).limits, table(0, 0).bits) == ((0, 0), 1)
+    assert (table(-1, 1).limits, table(-1, 1).bits) == ((-1, 1), 2)
+
+
+@pytest.mark.parametrize(
+    ("pool", "shape", "expected"),
+    [
+        # rows of the map: 1 9 2 8 / 3 7 4 6 / 5 5 5 5
+        (Pool((3, 4), (2, 2), (2, 2)), Shape(1, 2, 1), [[9, 8]]),
+        (Pool((3, 4), (2, 2), (1, 1)), Shape(2, 3, 1), [[9, 9, 8], [7, 7, 6]]),
+        (Pool((3, 4), (3, 3), (2, 2), (1, 1)), Shape(2, 2, 1), [[9, 9], [7, 7]]),
+        (Pool((3, 4), (2, 2), (2, 2)), Shape(2, 2, 1), [[9, 8], [5, 5]]),  # ceil mode
+        (Pool((3, 4), (1, 1), (2, 3)), Shape(2, 2, 1), [[1, 8], [5, 5]]),
+        (Pool((3, 4), (1, 2), (3, 2), (0, 1)), Shape(1, 3, 1), [[1, 9, 8]]),
+    ],
+)
+def test_pools_worked_by_hand(pool: Pool, shape: Shape, expected: list[list[int]]) -> None:
+    totals = np.array([[1, 9, 2, 8], [3, 7, 4, 6], [5, 5, 5, 5]]).reshape(1, 3, 4, 1)
+    assert golden.pool(pool, totals, shape)[0, :, :, 0].tolist() == expected
+    below = golden.pool(pool, totals - 100, shape)[0, :, :, 0]  # outside the map is not zero
+    assert below.tolist() == (np.array(expected) - 100).tolist()
+
+
+def same_as_torch(network: Network) -> None:
+    found = golden.tensors(network, network.samples)
+    expected = emulation.tensors(network, network.samples)
+    assert list(found) == list(expected)
+    for name, values in expected.items():
+        assert np.array_equal(found[name], values), name
+
+
+@pytest.mark.parametrize("kind", every_kind())
+def test_torch_computes_the_same(kind: str) -> None:
+    same_as_torch(every_kind()[kind])
+
+
+@settings(
+    max_examples=200, derandomize=True, deadline=None, suppress_health_check=list(HealthCheck)
+)
+@given(networks())
+def test_torch_computes_the_same_of_any_network(network: Network) -> None:
+    same_as_torch(network)
 
 
 def tiny(theta: int = 1, *, signed: bool = False) -> Network:

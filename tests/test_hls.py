@@ -9,23 +9,23 @@ from pathlib import Path
 import numpy as np
 import pytest
 from hls_cases import (
+    AP_AXI,
     as_bytes,
     conv,
     design_of,
     mlp,
-    placements,
+    random_network,
     residual,
     varied_images,
     write,
 )
 
-from jp_hw import boards, csim, golden
+from jp_hw import csim, golden
 from jp_hw.emit.hls import hls_files, identifiers
 from jp_hw.errors import JpHwError
 from jp_hw.ir import INPUT, Input, Layer, Network, Requantize, Shape, Source
 from jp_hw.plan import Plan
 from jp_hw.schedule import Design, Memory
-from jp_hw.schedule.build import build_layers, input_memories
 
 pytestmark = pytest.mark.skipif(shutil.which("g++") is None, reason="needs g++")
 
@@ -43,6 +43,22 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> tuple[Design, Path]:
     design = design_of(mlp(1, (45, 70, 12, 7), (0.2, 0.3, 0.6)), (70, 5, 2))
     return design, write(design, tmp_path_factory.mktemp("small") / "build")
 
+
+BAMBU_STREAM = """\
+#pragma once
+#include <deque>
+namespace hls {
+template <class T> class stream {
+  std::deque<T> words;
+ public:
+  stream() {}
+  stream(const char*) {}  // for the test bench only
+  bool empty() const { return words.empty(); }  // likewise
+  T read() { T word = words.front(); words.pop_front(); return word; }
+  void write(const T& word) { words.push_back(word); }
+};
+}  // namespace hls
+"""
 
 # --- equality ----------------------------------------------------------------------------------
 
@@ -66,19 +82,9 @@ def test_leaky_mlp_with_signed_input_on_one_pe_per_layer(tmp_path: Path) -> None
     check(network, write(design_of(network, (1, 1, 1)), tmp_path / "build"))
 
 
-def test_conv_in_every_compiler_variant(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_conv_with_strides(tmp_path: Path) -> None:
     network = conv(3)
-    build = write(design_of(network, (4, 3, 1)), tmp_path / "build")
-    check(network, build)
-    # stands in for the vendor's header: the same members, no behaviour
-    (build / "hls" / "ap_axi_sdata.h").write_text(
-        "#include <ap_int.h>\ntemplate <int D, int U, int I, int T> struct ap_axiu {\n"
-        "  ap_uint<D> data; ap_uint<D / 8> keep, strb; ap_uint<U ? U : 1> user; ap_uint<1> last;\n"
-        "};\n"
-    )
-    for variant in ("JP_HLS_VITIS", "JP_HLS_BAMBU"):
-        monkeypatch.setenv("CXXFLAGS", f"-O0 -D{variant} -I{build / 'hls'}")
-        check(network, build)
+    check(network, write(design_of(network, (4, 3, 1)), tmp_path / "build"))
 
 
 def test_extreme_weights_fill_the_accumulators(tmp_path: Path) -> None:
@@ -99,13 +105,36 @@ def test_extreme_weights_fill_the_accumulators(tmp_path: Path) -> None:
     assert (csim.csim(build, images) == golden.run(network, images)).all()
 
 
-def test_residual_block_has_two_lanes_and_a_fork(tmp_path: Path) -> None:
+def test_residual_block_forks_and_waits_in_every_compiler_variant(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     network = residual(4)
-    layers = build_layers(network, placements(network, (2, 3, 2, 1)))
-    assert [len(layer.lanes) for layer in layers] == [1, 1, 2, 1]
-    design = Design(network, boards.load("pynq-z2"), 100.0, *input_memories(network), layers)
-    assert "jp::fork<stem_fork>" in hls_files(design)["hls/top.cpp"]
-    check(network, write(design, tmp_path / "build"))
+    design = design_of(network, (2, 3, 2, 1), (1, 2, 1, 1))
+    assert [len(layer.lanes) for layer in design.layers] == [1, 1, 3, 1]
+    top = hls_files(design)["hls/top.cpp"]
+    assert "jp::copy<stem_out0_fork_of>(stem_out0_tokens, stem_out0_copy0" in top
+    assert "jp::requantize<a_out1>" in top
+    assert "jp::hold<sum_lane2_hold_of>" in top
+    build = write(design, tmp_path / "build")
+    check(network, build)
+    # stand-ins for the compilers' own headers: the same members, no behaviour of their own
+    (build / "hls" / "ap_axi_sdata.h").write_text(AP_AXI)
+    (build / "bambu").mkdir()
+    (build / "bambu" / "hls_stream.h").write_text(BAMBU_STREAM)
+    for variant, folder in (("JP_HLS_VITIS", "hls"), ("JP_HLS_BAMBU", "bambu")):
+        monkeypatch.setenv("CXXFLAGS", f"-O0 -D{variant} -I{build / folder}")
+        check(network, build)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_random_networks(seed: int, tmp_path: Path) -> None:
+    network = random_network(seed)
+    rng = np.random.default_rng(seed)
+    pes = [int(rng.integers(1, 1 + min(4, layer.output.channels))) for layer in network.layers]
+    streams = [int(rng.integers(1, 1 + min(2, count))) for count in pes[:-1]]
+    build = write(design_of(network, pes, [*streams, 1]), tmp_path / "build")
+    images = varied_images(network)
+    assert (csim.csim(build, images) == golden.run(network, images)).all()
 
 
 # --- malformed frames --------------------------------------------------------------------------
@@ -172,7 +201,13 @@ def with_memory(
 ) -> Design:
     old = design.layers[layer]
     if kind == "post":
-        new = replace(old, post=changed(old.post, field, index, value))
+        new = replace(
+            old,
+            streams=(
+                replace(old.streams[0], post=changed(old.streams[0].post, field, index, value)),
+                *old.streams[1:],
+            ),
+        )
     else:
         first, *rest = old.weights if kind == "weights" else old.thresholds
         memories = (changed(first, field, index, value), *rest)

@@ -23,33 +23,65 @@ TABLE: dict[str, set[str]] = {
     "golden": {"dense", "errors", "ir"},
     "macs": {"dense", "golden", "ir"},
     "graph": {"ir"},
-    "passes": {"errors", "graph", "ir"},
+    "kernels": {"errors", "graph", "ir"},
+    "passes": {"errors", "graph", "ir", "kernels"},
+    "float_model": {"dense", "golden", "graph", "ir", "passes"},
     "nn": {"errors"},
     "models": {"errors", "nn"},
-    "datasets": {"errors"},
+    "imagefolder": {"errors"},
+    "datasets": {"errors", "imagefolder"},
     "frontends": {"errors", "graph", "ir", "nn"},
-    "quantize": {"dense", "errors", "frontends", "graph", "ir", "passes"},
+    "quantize": {"errors", "float_model", "frontends", "graph", "ir", "passes"},
     "zoo": {"datasets", "errors", "models", "nn"},
-    "train": {"datasets", "errors", "models", "nn", "zoo"},
+    "train": {"datasets", "errors", "imagefolder", "models", "nn", "zoo"},
     "evaluate": {"datasets", "golden", "ir", "macs", "quantize", "zoo"},
     "schedule": {"boards", "dense", "errors", "golden", "ir", "macs"},
     "emit": {"errors", "ir", "ir_file", "registers", "resources", "schedule", "templates_env"},
     "build": {"boards", "emit", "errors", "golden", "ir", "ir_file", "plan", "registers", "schedule"},
+    "hls": {"boards", "errors", "plan", "templates_env"},
     "simulators": {"errors", "plan"},
     "cocotb_job": set(),
     "testbench": set(),
     "csim": {"errors", "ir", "plan"},
     "simulate": {
-        "build", "emit", "errors", "golden", "ir", "macs", "registers", "schedule", "simulators"
+        "build", "emit", "errors", "golden", "hls", "ir", "macs", "native_bench",
+        "registers", "schedule", "simulators",
     },
+    "native_bench": {"errors", "plan", "simulators", "templates_env"},
     "synth": {"boards", "doctor", "emit", "errors", "plan"},
     "doctor": {"csim", "simulators"},
+    "driver": set(),
+    "standin": set(),
+    "images": {"datasets", "errors", "ir"},
+    "processors": {"boards", "errors"},
+    "progress_log": set(),
+    "shell": {"emit", "ir_file", "registers", "schedule", "templates_env"},
+    "vivado": {
+        "boards", "errors", "plan", "processors", "progress_log", "schedule", "shell", "templates_env"
+    },
+    "openxc7": {
+        "boards", "doctor", "emit", "errors", "plan", "schedule", "shell", "templates_env"
+    },
+    "simboard": {
+        "emit", "errors", "plan", "resources", "shell", "simulators", "templates_env"
+    },
+    "bundle": {
+        "boards", "build", "golden", "ir_file", "macs", "plan", "processors", "registers", "resources",
+        "shell", "templates_env", "vivado",
+    },
+    "ssh": {"errors"},
+    "deploy": {"errors", "ssh"},
+    "target": {
+        "build", "bundle", "deploy", "errors", "images", "ir", "ir_file", "plan", "shell", "simboard",
+        "ssh",
+    },
+    "overlay": {"build", "bundle", "errors", "openxc7", "target", "vivado"},
     "api": {
         "boards", "build", "csim", "errors", "golden", "ir", "plan", "quantize", "schedule", "simulate"
     },
     "cli": {
-        "boards", "build", "csim", "datasets", "doctor", "errors", "evaluate", "golden",
-        "ir", "ir_file", "schedule", "simulate", "synth",
+        "boards", "build", "csim", "datasets", "deploy", "doctor", "errors", "evaluate", "golden", "hls",
+        "images", "ir", "ir_file", "overlay", "plan", "schedule", "simulate", "ssh", "synth", "target",
         "train", "zoo",
     },
 }  # fmt: skip

@@ -1,6 +1,7 @@
 """The integer network: what `verify` refuses, and the file that holds a network."""
 
 import json
+import tempfile
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -8,13 +9,15 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
 from networks import Convolution, chain, every_kind, mlp, with_layers
+from random_networks import networks
 from safetensors.numpy import load as read_arrays
 from safetensors.numpy import save as pack
 
 from jp_hw import golden, ir_file
 from jp_hw.errors import JpHwError
-from jp_hw.ir import INPUT, Input, Layer, Network, Requantize, Shape, dense_macs
+from jp_hw.ir import INPUT, Input, Layer, Network, Pool, Requantize, Shape, dense_macs
 
 NETWORK = mlp(3, (8, 6, 4))
 FIRST, LAST = NETWORK.layers
@@ -35,6 +38,17 @@ def rule(**changes: Any) -> Network:
 
 def network(**changes: Any) -> Network:
     return replace(NETWORK, **changes)
+
+
+def pooling(**changes: Any) -> Network:
+    """2x2 sums of layer0, whose pool would start beyond them."""
+    rule_ = {"size": (2, 2), "window": (1, 1), "stride": (1, 1), "padding": (0, 0)} | changes
+    pool = Pool(**rule_)
+    return first(pool=pool, output=Shape(1, 1, 6) if pool.size != (1, 1) else Shape(1, 2, 6))
+
+
+def table(entries: np.ndarray, high: int = 3) -> Network:
+    return rule(low=0, high=high, table=entries)
 
 
 WEIGHTS = FIRST.sources[0].weights
@@ -95,6 +109,19 @@ FAULTS: dict[str, Callable[[], object]] = {
     r"range -1\.\.255 is not 8 bit": lambda: rule(low=-1),
     r"range 0\.\.0 is not 8 bit": lambda: rule(high=0),
     "theta must be >= 0": lambda: rule(theta=-1),
+    "layer unread: no later layer reads it; leave it out": lambda: with_layers(
+        NETWORK, FIRST, replace(FIRST, name="unread"), LAST
+    ),
+    "layer layer0: a pooling window lies outside the map of 1x1x6": lambda: pooling(size=(1, 1)),
+    "a pool's sizes must be >= 1, its padding >= 0": lambda: pooling(stride=(0, 1)),
+    "its padding >= 0": lambda: pooling(padding=(-1, 0)),
+    "layer layer0: a pool's sizes must": lambda: pooling(window=(1, 0)),
+    r"a table of shape \(3,\) for 4 indices; at most 1024": lambda: table(np.arange(3)),
+    r"a table of shape \(2048,\) for 2048 indices": lambda: table(np.zeros(2048, np.int64), 2047),
+    "the table of activations falls somewhere": lambda: table(np.array([0, 2, 1, 3])),
+    "table entries are float64": lambda: table(np.arange(4) / 2),
+    r"range 0\.\.256 is not 8 bits?": lambda: table(np.array([0, 1, 2, 256])),
+    r"range -129\.\.0 is not 8 bit": lambda: table(np.array([-129, -4, -3, -2])),
 }  # fmt: skip
 
 
@@ -170,6 +197,16 @@ def test_round_trip(kind: str, tmp_path: Path) -> None:
     assert not same(net, mlp(99))
 
 
+@settings(max_examples=60, derandomize=True, deadline=None)
+@given(networks())
+def test_any_network_survives_its_file(network: Network) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        ir_file.save(network, Path(folder) / "network.safetensors")
+        loaded = ir_file.load(Path(folder) / "network.safetensors")
+    assert same(network, loaded)
+    assert ir_file.digest(loaded) == ir_file.digest(network)
+
+
 def bump(array: np.ndarray) -> np.ndarray:
     """One element changed by one."""
     changed = array.copy()
@@ -190,6 +227,10 @@ DECIDES: dict[str, Callable[[Network], Network]] = {
         n, replace(FIRST, name="a"), replace(LAST, sources=(replace(LAST.sources[0], tensor="a"),))
     ),
     "padding": lambda n: source(padding=(1, 0)),
+    "table": lambda n: rule(low=0, high=3, table=np.arange(4)),
+    "another table": lambda n: rule(low=0, high=3, table=np.array([0, 1, 2, 4])),
+    "pool": lambda n: first(pool=Pool((2, 1), (1, 1), (2, 1))),
+    "larger pool": lambda n: first(pool=Pool((2, 1), (2, 1), (2, 1))),
     "last layer's bias": lambda n: with_layers(n, FIRST, replace(LAST, bias=bump(LAST.bias))),
 }  # fmt: skip
 

@@ -5,7 +5,7 @@ import pytest
 from networks import every_kind, mlp
 
 from jp_hw import golden
-from jp_hw.ir import Int, Shape, Source
+from jp_hw.ir import Int, Layer, Shape, Source
 from jp_hw.macs import LayerCount, count, kept
 
 KINDS = every_kind()
@@ -24,33 +24,62 @@ def products(source: Source, values: Int, output: Shape) -> Int:
     return found
 
 
+def looked_at(layer: Layer) -> Int:
+    """1 for every sum that some pooling window contains, (height, width)."""
+    found = np.ones((layer.map.height, layer.map.width), np.int64)
+    if layer.pool is not None:
+        found[:] = 0
+        for y, x in np.ndindex(layer.output.height, layer.output.width):
+            top, left = (
+                at * layer.pool.stride[i] - layer.pool.padding[i] for i, at in enumerate((y, x))
+            )
+            found[
+                max(top, 0) : top + layer.pool.window[0], max(left, 0) : left + layer.pool.window[1]
+            ] = 1
+    return found
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_counts_equal_a_count_of_single_products(kind: str) -> None:
     network = KINDS[kind]
     tensors = golden.tensors(network, network.samples)
     counts = count(network, network.samples, batch=3)
+    images = len(network.samples)
     for layer, result in zip(network.layers, counts, strict=True):
-        (source,) = layer.sources
-        values = tensors[source.tensor]
-        expected = products(source, values, layer.output)
-        assert np.array_equal(kept(source, values, layer.output), expected)
+        macs = 0
+        for source in layer.sources:
+            values = tensors[source.tensor]
+            expected = products(source, values, layer.map) * looked_at(layer)[:, :, None]
+            assert np.array_equal(kept(layer, source, values), expected)
+            macs += int(expected.sum())
+        read = [tensors[source.tensor] for source in layer.sources]
         assert result == LayerCount(
             name=layer.name,
-            images=4,
-            macs=int(expected.sum()),
-            dense_macs=layer.output.height * layer.output.width * source.weights.size,
-            tokens=int((values != 0).sum()),
-            activations=values.size,
-            weights=source.weights.size,
-            nonzero_weights=int((source.weights != 0).sum()),
+            images=images,
+            macs=macs,
+            dense_macs=layer.map.height
+            * layer.map.width
+            * sum(source.weights.size for source in layer.sources),
+            tokens=sum(int((values != 0).sum()) for values in read),
+            activations=sum(values.size for values in read),
+            weights=sum(source.weights.size for source in layer.sources),
+            nonzero_weights=sum(int((source.weights != 0).sum()) for source in layer.sources),
         )
-        assert result.macs_per_image == int(expected.sum()) / 4
+        assert result.macs_per_image == macs / images
         assert 0 < result.macs_kept < 1
+
+
+def test_a_pool_that_skips_rows_saves_their_products() -> None:
+    (layer,) = (layer for layer in KINDS["pooled"].layers if layer.name == "two")
+    assert looked_at(layer).tolist() == [[1, 0, 1, 1, 0]] * 1 + [[0] * 5] + [[1, 0, 1, 1, 0]] + [
+        [0] * 5
+    ] + [[1, 0, 1, 1, 0]]
 
 
 def test_products_that_cancel_are_counted() -> None:
     source = Source("input", np.array([3, -3]).reshape(1, 2, 1, 1))
-    assert kept(source, np.ones((1, 1, 1, 2), np.int64), Shape(1, 1, 1)).tolist() == [[[[2]]]]
+    layer = Layer("a", (source,), np.zeros(1, np.int64), Shape(1, 1, 1), None)
+    assert kept(layer, source, np.ones((1, 1, 1, 2), np.int64)).tolist() == [[[[2]]]]
 
 
 def test_values_below_the_input_threshold_are_not_counted() -> None:

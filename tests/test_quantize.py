@@ -19,13 +19,22 @@ import pytest
 import torch
 from networks import accumulators
 from torch import nn
-from torch_networks import MODELS, flat_mlp, float_tensors, photos, settle, torch_logits, winner
+from torch_networks import (
+    CHAINS,
+    MODELS,
+    flat_mlp,
+    float_tensors,
+    photos,
+    settle,
+    torch_logits,
+    winner,
+)
 
 from jp_hw import golden
 from jp_hw.dense import convolve
 from jp_hw.errors import JpHwError
 from jp_hw.frontends.torch_fx import read
-from jp_hw.graph import Float
+from jp_hw.graph import Curve, Float, Graph, Scatter
 from jp_hw.ir import INPUT, Input, Layer, Network, Shape
 from jp_hw.passes import FloatLayer, lower
 from jp_hw.quantize import SAMPLES, quantize
@@ -47,7 +56,7 @@ def scales(network: Network, layers: list[FloatLayer]) -> dict[str, float]:
 
 def weight_steps(layer: Layer, exact: FloatLayer) -> Float:
     """Real value of a weight step per channel: largest float weight over largest integer."""
-    integer, real = np.abs(layer.sources[0].weights), np.abs(exact.scatter.weights)
+    integer, real = np.abs(layer.sources[0].weights), np.abs(exact.sources[0].weights)
     if layer.requantize is None:
         return np.full(len(real), real.max() / integer.max())
     return real.max((1, 2, 3)) / integer.max((1, 2, 3))
@@ -62,7 +71,7 @@ def bounds(network: Network, model: nn.Module, images: np.ndarray) -> tuple[Floa
     error: dict[str, Float] = {INPUT: np.zeros(integer[INPUT].shape)}
     assert np.allclose(integer[INPUT] * steps[INPUT], real[INPUT], rtol=1e-12)
     for layer, exact in zip(network.layers, lowered.layers, strict=True):
-        source, scatter = layer.sources[0], exact.scatter
+        source, (scatter,) = layer.sources[0], exact.sources
         size = (layer.output.height, layer.output.width)
         place = (size, scatter.stride, scatter.padding, scatter.dilation, scatter.groups)
         step = weight_steps(layer, exact)
@@ -88,7 +97,7 @@ def bounds(network: Network, model: nn.Module, images: np.ndarray) -> tuple[Floa
     raise AssertionError("the last layer emits raw accumulators")
 
 
-@pytest.mark.parametrize("kind", MODELS)
+@pytest.mark.parametrize("kind", CHAINS)
 @pytest.mark.parametrize(("bits", "agreement"), [(8, 0.97), (6, 0.93), (4, 0.8)])
 def test_integer_networks_stay_within_the_bound(kind: str, bits: int, agreement: float) -> None:
     build, shape = MODELS[kind]
@@ -107,6 +116,67 @@ def test_integer_networks_stay_within_the_bound(kind: str, bits: int, agreement:
     margin[rows, best] = 1.0
     sure = margin.min(1) > 0
     assert same[sure].all()
+
+
+# share of the logits' variance that is explained, at 8 and 5 bits; sums of sigmoids differ little
+CORRELATION = {"curves": (0.97, 0.8)}
+
+
+@pytest.mark.parametrize("kind", MODELS)
+@pytest.mark.parametrize("bits", [8, 5])
+def test_integer_networks_follow_torch(kind: str, bits: int) -> None:
+    build, shape = MODELS[kind]
+    model, images = settle(build()), photos(shape, 200)
+    network = quantize(model, images[:100], weight_bits=bits, activation_bits=bits)
+    exact = torch_logits(model, images).ravel()
+    found = (golden.run(network, images) * network.logit_scale).ravel()
+    lowest = CORRELATION.get(kind, (0.99, 0.9))[bits != 8]
+    correlation = float(np.corrcoef(found, exact)[0, 1])
+    assert correlation > lowest
+    slope = float(found @ exact / (exact @ exact))  # real units, not only the same direction
+    assert 0.9 < slope < 1.1 or bits < 8
+
+
+def test_a_shortcut_is_a_whole_number_of_steps() -> None:
+    """The identity's weights are one integer per channel, exactly the ratio of the scales."""
+    build, shape = MODELS["residual"]
+    network = quantize(settle(build()), photos(shape, 100))
+    layer = next(layer for layer in network.layers if layer.name == "a_3")
+    (shortcut,) = (s.weights for s in layer.sources if s.tensor == "stem_0")
+    assert shortcut.shape == (6, 1, 1, 1)
+    assert (shortcut > 0).all()
+    assert layer.requantize is not None
+    # value * weight * multiplier >> shift: the same real factor for every channel
+    factor = shortcut[:, 0, 0, 0] * layer.requantize.multiplier
+    assert factor.max() / factor.min() < 1.0001
+
+
+def test_pools_and_selections_keep_every_value() -> None:
+    """A layer that only copies has its source's scale, and its numbers."""
+    model = nn.Sequential(
+        nn.Conv2d(2, 3, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2, 1), nn.MaxPool2d(2, 1), nn.Flatten(),
+        nn.Linear(6, 3),
+    )  # fmt: skip
+    images = photos((4, 3, 2), 50)
+    network = quantize(settle(model), images)
+    first, second, _ = network.layers
+    assert second.requantize is not None
+    values = golden.tensors(network, images)
+    assert np.array_equal(
+        values[second.name], golden.pool(second.pool, values[first.name], second.output)
+    )
+    assert values[second.name].any()
+
+
+def test_curves_become_tables() -> None:
+    build, shape = MODELS["curves"]
+    network = quantize(settle(build()), photos(shape, 100))
+    tanh, sigmoid, elu = (layer.requantize for layer in network.layers[:-1])
+    assert tanh is not None and sigmoid is not None and elu is not None
+    assert [len(rule.table) for rule in (tanh, sigmoid, elu)] == [1024] * 3
+    assert (tanh.signed, sigmoid.signed, elu.signed) == (True, False, True)
+    assert (sigmoid.table[0], sigmoid.table[-1], sigmoid.table[512]) == (0, 255, 128)
+    assert tanh.table[512] == 0
 
 
 def test_the_bound_can_be_broken() -> None:
@@ -152,7 +222,7 @@ def test_pruned_weights_stay_zero_and_others_keep_their_sign() -> None:
     model = settle(flat_mlp())
     with torch.no_grad():
         model[1].weight *= (torch.rand(16, 24) < 0.3).double()
-    exact = lower(read(model, Shape(4, 3, 2))).layers[0].scatter.weights
+    exact = lower(read(model, Shape(4, 3, 2))).layers[0].sources[0].weights
     found = quantize(model, photos((4, 3, 2))).layers[0].sources[0].weights
     assert not found[exact == 0].any()
     assert (np.sign(found) * np.sign(exact) >= 0).all()
@@ -239,6 +309,10 @@ REFUSED: list[tuple[str, Callable[[], object]]] = [
      lambda: quantize(broken(lambda m: m[3].theta.fill_(1e6)), IMAGES)),
     ("weights and activations can have 2 to 8 bits",
      lambda: quantize(settle(flat_mlp()), IMAGES, weight_bits=1)),
+    ("1: the activation falls, or has no value, somewhere from",
+     lambda: quantize(Graph("falls", Shape(1, 1, 6), (
+         Scatter("0", INPUT, np.eye(6) - 0.5, np.zeros(6)), Curve("1", "0", np.cos),
+         Scatter("2", "1", np.ones((2, 6)), np.zeros(2))), "2"), photos((1, 1, 6)))),
     ("weights and activations can have 2 to 8 bits",
      lambda: quantize(settle(flat_mlp()), IMAGES, activation_bits=9)),
     (r"calibration images are float64 \(32, 4, 3, 2\); give uint8",
@@ -248,7 +322,7 @@ REFUSED: list[tuple[str, Callable[[], object]]] = [
      lambda: quantize(settle(flat_mlp()), IMAGES.reshape(32, 24))),
     (r"calibration images are uint8 \(0, 4, 3, 2\)",
      lambda: quantize(settle(flat_mlp()), IMAGES[:0])),
-    ("1 reads 24 values, not the 12 of 4x3x1",
+    ("1 reads 24 values, not the 12 of 1x1x12",
      lambda: quantize(settle(flat_mlp()), IMAGES[..., :1])),
     ("input theta 256 is outside",
      lambda: quantize(settle(nn.Sequential(winner(1.0), nn.Flatten(), nn.Linear(24, 3))), IMAGES)),

@@ -1,15 +1,17 @@
 """Thresholds agree with the golden model everywhere, and accumulators never overflow."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from networks import Convolution, chain, mlp
+from networks import Convolution, chain, mlp, pooled, residual
 
 from jp_hw import golden
 from jp_hw.ir import MULTIPLIER_BITS, Input, Int, Layer, Network, Requantize, Shape, Source
 from jp_hw.schedule import thresholds
-from jp_hw.schedule.build import layer_design
+from jp_hw.schedule.build import Placement, layer_design
 
 TOP = (1 << (MULTIPLIER_BITS - 1)) - 1
 
@@ -62,6 +64,31 @@ def test_thresholds_agree_on_every_accumulator(
     assert high < most
 
 
+@settings(max_examples=200, derandomize=True, deadline=None)
+@given(
+    rules,
+    st.integers(-3000, 3000),
+    st.integers(-40, 0),
+    st.integers(1, 40),
+    st.integers(0, 1 << 16),
+)
+def test_thresholds_agree_where_a_table_follows(
+    rule: Requantize, bias: int, low: int, high: int, seed: int
+) -> None:
+    """Any table that never falls, also one that is above or below zero everywhere."""
+    rng = np.random.default_rng(seed)
+    reach = sorted(rng.integers(-128, 128, 2))
+    table = np.sort(rng.integers(reach[0], reach[1] + 1, high - low + 1))
+    rule = replace(rule, low=low, high=high, table=table, theta=rule.theta % 130)
+    bits = thresholds.accumulator_bits(-3000, 3000)
+    accumulators = np.arange(-3000, 3001)
+    activations = golden.requantize(rule, accumulators[:, None], np.array([bias]))[:, 0]
+    keep_from = thresholds.keep_from(rule, 0, bias, bits)
+    keep_to = thresholds.keep_to(rule, 0, bias, bits)
+    assert np.array_equal(accumulators >= keep_from, activations > 0)
+    assert np.array_equal(accumulators <= keep_to, activations < 0)
+
+
 def test_sentinels_are_out_of_reach() -> None:
     for low, high in ((0, 0), (-1, 0), (0, 1), (-2, 1), (-127, 126), (-128, 127), (0, 255)):
         bits = thresholds.accumulator_bits(low, high)
@@ -91,10 +118,20 @@ def wrapped(products: Int, bits: int) -> tuple[int, bool]:
     return total, did
 
 
+def weights_of(layer: Layer, k: int) -> Int:
+    """All weights of channel k, of all sources one after another."""
+    return np.concatenate([source.weights[k].reshape(-1) for source in layer.sources])
+
+
 def worst_images(network: Network, layer: Layer, k: int) -> list[Int]:
-    """Values (channels of weights in one vector) that take channel k to its two extremes."""
-    low, high = network.tensor_limits(layer.sources[0].tensor)
-    flat = layer.sources[0].weights[k].reshape(-1)
+    """Values for these weights that take channel k to its two extremes."""
+    limits = np.concatenate(
+        [
+            np.tile(network.tensor_limits(source.tensor), (source.weights[k].size, 1))
+            for source in layer.sources
+        ]
+    )
+    (low, high), flat = limits.T, weights_of(layer, k)
     return [np.where(flat > 0, high, low), np.where(flat > 0, low, high)]
 
 
@@ -103,6 +140,8 @@ NETWORKS = {
     "leaky": mlp(6, (20, 12, 8, 4), leaky=True),
     "conv": chain(7, Shape(5, 5, 3), (Convolution(6, groups=3), Convolution(4, stride=(2, 2)))),
     "one weight": mlp(8, (6, 4, 3), density=0.0),
+    "residual": residual(9),
+    "pooled": pooled(10),
 }
 
 
@@ -115,7 +154,7 @@ def test_accumulators_never_overflow_whatever_the_order(kind: str) -> None:
         bits = thresholds.accumulator_bits(int(low.min()), int(high.max()))
         extremes = []
         for k in range(layer.output.channels):
-            flat = layer.sources[0].weights[k].reshape(-1)
+            flat = weights_of(layer, k)
             for values in worst_images(network, layer, k):
                 products = flat * values
                 extremes.append(int(products.sum()))
@@ -133,7 +172,7 @@ def test_the_layer_design_uses_these_widths() -> None:
         for layer in network.layers:
             low, high = network.layer_limits(layer)
             channels = np.arange(layer.output.channels)[None]
-            design = layer_design(network, layer, channels, designs)
+            design = layer_design(network, layer, Placement(channels), designs)
             designs[layer.name] = design
             bits = thresholds.accumulator_bits(int(low.min()), int(high.max()))
             assert design.accumulator_bits == bits
@@ -148,7 +187,7 @@ def test_one_bit_fewer_overflows(signs: int) -> None:
     table = signs * np.full((1, 5, 1, 1), 127)
     layer = Layer("fc", (Source("input", table),), np.zeros(1, np.int64), Shape(1, 1, 1), None)
     network = Network("n", Input(Shape(1, 1, 5)), (layer,), np.ones((1, 1, 1, 5), np.int64))
-    design = layer_design(network, layer, np.zeros((1, 1), np.int64), {})
+    design = layer_design(network, layer, Placement(np.zeros((1, 1), np.int64)), {})
     products = table.reshape(-1) * 255
     assert wrapped(products, design.accumulator_bits) == (signs * 127 * 255 * 5, False)
     assert wrapped(products, design.accumulator_bits - 1)[1]
@@ -165,7 +204,7 @@ def test_random_networks_with_one_bit_fewer_overflow() -> None:
             if int(low.min()) >= -half and int(high.max()) < half:
                 continue  # only the spare value asks for the last bit
             k = int(low.argmin()) if -int(low.min()) > int(high.max()) else int(high.argmax())
-            flat = layer.sources[0].weights[k].reshape(-1)
+            flat = weights_of(layer, k)
             assert any(wrapped(flat * v, bits - 1)[1] for v in worst_images(network, layer, k))
             seen += 1
     assert seen >= 8

@@ -1,5 +1,6 @@
 """The PyTorch front end and the passes: the lowered layers compute what torch computes."""
 
+import operator
 from collections.abc import Callable
 
 import numpy as np
@@ -106,7 +107,7 @@ def test_a_first_flatten_is_reordered_to_row_column_channel() -> None:
     model[1].weight.data[0, 1 * 12 + 2 * 3 + 0] = 1.0
     layers = lowered(model, (4, 3, 2))
     assert layers.input == Shape(1, 1, 24)
-    assert np.flatnonzero(layers.layers[0].scatter.weights).tolist() == [(2 * 3 + 0) * 2 + 1]
+    assert np.flatnonzero(layers.layers[0].sources[0].weights).tolist() == [(2 * 3 + 0) * 2 + 1]
 
 
 def test_two_winners_in_a_row_keep_what_passes_both() -> None:
@@ -137,7 +138,7 @@ def test_weights_pruned_by_torch_are_read_as_they_take_effect() -> None:
         model[1].weight_orig *= -2.0
         model[4].bias_orig *= 3.0
     expected = (model[1].weight_orig * model[1].weight_mask).detach()
-    found = lowered(model, (4, 3, 2)).layers[0].scatter.weights
+    found = lowered(model, (4, 3, 2)).layers[0].sources[0].weights
     assert np.count_nonzero(found) == int(model[1].weight_mask.sum()) == 57
     assert found.sum() == pytest.approx(float(expected.sum()), rel=1e-12)
     assert agrees(model, (4, 3, 2))
@@ -153,7 +154,7 @@ def test_parametrized_weights_are_read_as_they_take_effect() -> None:
     parametrize.register_parametrization(model[1], "weight", Doubled())
     parametrize.register_parametrization(model[11], "weight", Doubled())
     assert agrees(model, (7, 5, 3))
-    found = lowered(model, (7, 5, 3)).layers[0].scatter.weights
+    found = lowered(model, (7, 5, 3)).layers[0].sources[0].weights
     original = model[1].parametrizations.weight.original
     assert np.count_nonzero(found) == int((original > 0).sum())
 
@@ -167,10 +168,156 @@ def test_half_precision_weights_are_read() -> None:
     assert 0 < np.abs(rounded - exact).max() < 0.1
 
 
+# --- what needs no layer of its own, and what does -------------------------------------------------
+
+
+def names_of(model: nn.Module, shape: tuple[int, int, int]) -> list[str]:
+    return [layer.name for layer in lowered(settle(model), shape).layers]
+
+
+def test_norms_adds_and_pools_disappear_into_the_layers() -> None:
+    build, shape = MODELS["residual"]
+    assert names_of(build(), shape) == ["stem_0", "a_0", "a_3", "b_0", "b_2", "head_2"]
+    layers = {layer.name: layer for layer in lowered(settle(build()), shape).layers}
+    assert [source.tensor for source in layers["a_3"].sources] == ["a_0", "stem_0"]
+    assert [source.stride for source in layers["b_2"].sources] == [(1, 1), (2, 2)]
+    (mean,) = layers["head_2"].sources  # the average is in the Linear layer's kernel
+    assert mean.weights.shape == (4, 8, 3, 4)
+
+
+def test_an_unread_branch_is_left_out() -> None:
+    class Branch(Small):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            self.relu(self.a(x))
+            return self.a(self.relu(self.a(x)))
+
+    assert len(names_of(Branch(), (4, 3, 2))) == 2
+    assert agrees_on_maps(Branch())
+
+
+def test_layers_used_twice_have_names_of_their_own() -> None:
+    class Twice(Small):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.a(self.relu(self.a(self.relu(self.a(x)))))
+
+    assert len(set(names_of(Twice(), (4, 3, 2)))) == 3
+
+
+IN_PLACE: list[tuple[str, Callable[[torch.Tensor], torch.Tensor]]] = [
+    ("add: add is not supported .relu_ has changed in place what it reads, a",
+     lambda y: torch.add(y, y.relu_())),
+    ("flatten: flatten is not supported .relu has changed in place what it reads, a;",
+     lambda y: (nn.functional.relu(y, inplace=True), y.flatten(1))[1]),
+    ("leaky_relu has changed in place", lambda y: nn.functional.leaky_relu(y, 0.1, True) + y),
+    ("iadd has changed in place", lambda y: operator.iadd(y, torch.relu(y)) + y),
+    ("add_ has changed in place", lambda y: y + y.add_(torch.relu(y))),
+    ("contiguous is not supported .relu_ has changed",
+     lambda y: y.relu_() + y.contiguous()),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("message", "call"), IN_PLACE)
+def test_what_was_changed_in_place_is_not_read_as_it_was(
+    message: str, call: Callable[[torch.Tensor], torch.Tensor]
+) -> None:
+    with pytest.raises(JpHwError, match=message):
+        read(Calls(call), Shape(4, 3, 2))
+
+
+def test_an_in_place_module_changes_what_it_reads() -> None:
+    class Both(Small):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            y = self.a(x)
+            return self.a(nn.ReLU(inplace=True)(y) + y) if self.fresh else self.a(self.over(y) + y)
+
+    model = Both()
+    model.over, model.fresh = nn.ReLU(inplace=True), False
+    with pytest.raises(JpHwError, match="over has changed in place what it reads, a;"):
+        read(model, Shape(4, 3, 2))
+    model.over = nn.ReLU()
+    assert agrees_on_maps(model)
+
+
+def agrees_on_maps(model: nn.Module) -> bool:
+    """Compare (n, channels, height, width) with maps."""
+    images = photos((4, 3, 2))
+    expected = torch_logits(settle(model), images).transpose(0, 2, 3, 1)
+    layers = lowered(model, (4, 3, 2))
+    found = float_tensors(layers, images)[layers.layers[-1].name]
+    return np.allclose(found, expected, rtol=1e-9, atol=1e-9)
+
+
+EVERY_CALL: list[Callable[[torch.Tensor], torch.Tensor]] = [
+    nn.functional.relu6,
+    nn.functional.hardtanh,
+    lambda x: nn.functional.hardtanh(x, -0.3, 0.4),
+    lambda x: nn.functional.leaky_relu(x, negative_slope=0.3),
+    lambda x: nn.functional.elu(x, 0.5),
+    nn.functional.selu,
+    nn.functional.softplus,
+    lambda x: x.sigmoid(),
+    lambda x: x.tanh(),
+    lambda x: x.relu(),
+    lambda x: nn.functional.dropout(x, training=False),
+    lambda x: x.contiguous(),
+    lambda x: nn.functional.max_pool2d(x, kernel_size=2, stride=1, padding=1, ceil_mode=True),
+    lambda x: nn.functional.avg_pool2d(x, (2, 1), count_include_pad=True),
+    lambda x: nn.functional.adaptive_avg_pool2d(x, (2, 3)),
+    lambda x: nn.functional.adaptive_max_pool2d(x, output_size=1),
+    lambda x: torch.mean(x, dim=(-1, -2), keepdim=True),
+    lambda x: x.add(x),
+    lambda x: x.add_(x),
+    lambda x: torch.cat([x, x, x], dim=1),
+]
+
+
+@pytest.mark.parametrize("call", EVERY_CALL, ids=range(len(EVERY_CALL)))
+def test_every_function_does_what_torch_does(
+    call: Callable[[torch.Tensor], torch.Tensor],
+) -> None:
+    class Whole(Small):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.end(torch.flatten(call(self.a(x)), 1))
+
+    model = Whole()
+    with torch.no_grad():
+        size = call(model.a(torch.zeros(1, 2, 4, 3))).numel()
+    model.end = nn.Linear(size, 3)
+    assert agrees(settle(model), (4, 3, 2))
+
+
+@pytest.mark.parametrize(
+    "flatten",
+    [
+        lambda x: x.view(x.size(0), -1),
+        lambda x: x.view(x.shape[0], -1),
+        lambda x: x.reshape(x.size()[0], -1),
+        lambda x: torch.reshape(x, (x.size(0), -1)),
+    ],
+)
+def test_every_way_to_write_a_view(flatten: Callable[[torch.Tensor], torch.Tensor]) -> None:
+    assert agrees(settle(Functional(flatten)), (4, 3, 2))
+
+
+CURVES = [
+    nn.Sigmoid(), nn.Tanh(), nn.Hardtanh(-0.5, 2.0), nn.Hardsigmoid(), nn.ELU(), nn.SELU(),
+    nn.CELU(0.3), nn.Softplus(), nn.Softsign(), nn.LogSigmoid(), nn.Softshrink(),
+    nn.Hardshrink(), nn.Tanhshrink(),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("curve", CURVES, ids=lambda module: type(module).__name__)
+def test_every_curve_does_what_torch_does(curve: nn.Module) -> None:
+    model = nn.Sequential(
+        nn.Conv2d(2, 4, 3, padding=1), curve, nn.Conv2d(4, 3, (4, 3)), nn.Flatten()
+    )
+    assert agrees(settle(model), (4, 3, 2))
+
+
 # --- what is refused ---------------------------------------------------------------------------
 
 
-class Residual(nn.Module):
+class Small(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.a = nn.Conv2d(2, 2, 3, padding=1)
@@ -181,36 +328,23 @@ class Residual(nn.Module):
         return x + self.a(x)
 
 
-class Branch(Residual):
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        self.relu(self.a(x))
-        return self.a(x)
-
-
-class Early(Residual):
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        y = self.a(x)
-        self.relu(y)
-        return y
-
-
-class Pair(Residual):
+class Pair(Small):
     def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         y = self.a(x)
         return y, y
 
 
-class TwoInputs(Residual):
+class TwoInputs(Small):
     def forward(self, x: torch.Tensor, extra: torch.Tensor) -> torch.Tensor:
         return self.a(x)
 
 
-class Decides(Residual):
+class Decides(Small):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return self.a(x) if x.sum() > 0 else x
 
 
-class Indexed(Residual):
+class Indexed(Small):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return self.a(x)[0]
 
@@ -220,21 +354,52 @@ def seq(*modules: nn.Module) -> nn.Module:
 
 
 CONV = nn.Conv2d(2, 2, 3, padding=1)
+
+
+class Calls(Small):
+    """One call after a convolution."""
+
+    def __init__(self, call: Callable[[torch.Tensor], torch.Tensor]) -> None:
+        super().__init__()
+        self.call = call
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.call(self.a(x))
+
+
 UNSUPPORTED: list[tuple[str, Callable[[], nn.Module]]] = [
-    ("1: Sigmoid is not supported; supported are Linear", lambda: seq(CONV, nn.Sigmoid())),
-    ("block.0: MaxPool2d is not supported", lambda: _named("block", seq(nn.MaxPool2d(2)))),
+    ("1: GELU is not supported; supported are Linear", lambda: seq(CONV, nn.GELU())),
+    ("block.0: SiLU is not supported", lambda: _named("block", seq(nn.SiLU()))),
     ("0: Conv1d is not supported", lambda: seq(nn.Conv1d(2, 2, 3))),
-    ("padding must be numbers", lambda: seq(nn.Conv2d(2, 2, 3, padding="same"))),
-    ("padding_mode zeros", lambda: seq(nn.Conv2d(2, 2, 3, padding_mode="circular", padding=1))),
-    ("keeps no running statistics", lambda: seq(CONV, nn.BatchNorm2d(2, track_running_stats=False))),
+    ("1: MaxPool2d is not supported .dilation must be 1",
+     lambda: seq(CONV, nn.MaxPool2d(2, dilation=2))),
+    ("dilation must be 1, return_indices False",
+     lambda: seq(CONV, nn.MaxPool2d(2, return_indices=True))),
+    ("AvgPool2d is not supported .it must divide by the whole window",
+     lambda: seq(CONV, nn.AvgPool2d(2, padding=1, count_include_pad=False))),
+    ("it must divide by the whole", lambda: seq(CONV, nn.AvgPool2d(2, divisor_override=3))),
+    ("padding_mode circular; use zeros",
+     lambda: seq(nn.Conv2d(2, 2, 3, padding_mode="circular", padding=1))),
+    ("keeps no running statistics",
+     lambda: seq(CONV, nn.BatchNorm2d(2, track_running_stats=False))),
     ("a Winner in mode dynamic is not supported .calibrate", lambda: seq(Winner(0.5, "dynamic"))),
     ("a Winner in mode sampled", lambda: seq(Winner(0.5, "sampled"))),
-    ("add: add is not supported .it does not read exactly one tensor", Residual),
+    ("a view is not supported .use flatten", lambda: Calls(lambda x: x.view(-1, 24))),
+    ("a view is not supported", lambda: Calls(lambda x: x.reshape(x.size(0), 2, -1))),
+    ("mean is not supported .use dim=.2, 3.", lambda: Calls(lambda x: x.mean(1))),
+    ("mean is not supported", lambda: Calls(lambda x: x.mean((1, 2)))),
+    ("cat is not supported .maps can be joined by channel only",
+     lambda: Calls(lambda x: torch.cat([x, x]))),
+    ("add is not supported .it must add two maps", lambda: Calls(lambda x: x + 1.0)),
+    ("it must add two maps", lambda: Calls(lambda x: torch.add(x, x, alpha=2))),
+    ("mul: mul is not supported", lambda: Calls(lambda x: x * x)),
+    ("permute is not supported", lambda: Calls(lambda x: x.permute(0, 2, 3, 1))),
+    ("sizes must be one or two numbers, not .None, 1.",
+     lambda: seq(CONV, nn.AdaptiveAvgPool2d((None, 1)))),
     ("getitem: indexing is not supported", Indexed),
     ("the model takes a second input, extra; one is supported", TwoInputs),
     ("torch.fx cannot trace Decides", Decides),
-    ("the model must return one tensor, the result of relu", Early),
-    ("the model must return one tensor, the result of a", Pair),
+    ("the model must return one tensor, its logits", Pair),
 ]  # fmt: skip
 
 
@@ -259,21 +424,33 @@ def test_what_is_not_supported_is_named_with_its_place(
 
 
 UNLOWERABLE: list[tuple[str, Callable[[], nn.Module]]] = [
-    ("a reads input, not the result of relu: only chains", Branch),
     ("no Linear or Conv2d layer", lambda: seq(nn.Flatten())),
     ("no Linear or Conv2d layer", lambda: seq()),
     ("ends in an activation; end it with the layer that gives", lambda: seq(CONV, nn.ReLU())),
-    ("a Winner must follow an activation such as ReLU", lambda: seq(CONV, winner(0.1))),
-    ("0 must follow a Linear or Conv2d layer", lambda: seq(nn.ReLU(), CONV)),
-    ("0 must follow a Linear or Conv2d layer", lambda: seq(nn.BatchNorm2d(2), CONV)),
-    ("2 must follow a Linear or Conv2d", lambda: seq(CONV, nn.ReLU(), nn.BatchNorm2d(2))),
     ("1 normalizes 3 channels, not 4x3x2", lambda: seq(CONV, nn.BatchNorm2d(3))),
-    ("no activation between 0 and 1; add a ReLU", lambda: seq(CONV, nn.Conv2d(2, 2, 1))),
     ("0: a Linear layer on a map of 4x3x2; put a Flatten", lambda: seq(nn.Linear(24, 3))),
     ("1 reads 23 values, not the 24", lambda: seq(nn.Flatten(), nn.Linear(23, 3))),
     ("1: a convolution cannot read a flattened map", lambda: seq(nn.Flatten(), CONV)),
+    ("2: a pool cannot read a flattened map", lambda: seq(CONV, nn.Flatten(), nn.MaxPool2d(1))),
+    ("2 cannot read a flattened map; put the Flatten after",
+     lambda: seq(CONV, nn.Flatten(), nn.ReLU())),
     ("0 reads 3 channels, not 4x3x2", lambda: seq(nn.Conv2d(3, 2, 1))),
     ("0: its kernel does not fit on a map of 4x3x2", lambda: seq(nn.Conv2d(2, 2, 5))),
+    ("1: its window does not fit on a map of 4x3x2", lambda: seq(CONV, nn.MaxPool2d(5))),
+    ("1: a padding of 2 exceeds half of its window", lambda: seq(CONV, nn.MaxPool2d(3, padding=2))),
+    ("1: ceil_mode of average pooling", lambda: seq(CONV, nn.AvgPool2d(2, ceil_mode=True))),
+    ("adaptive pooling to 3x1 does not divide a map of 4x3x2 evenly",
+     lambda: seq(CONV, nn.AdaptiveMaxPool2d((3, 1)), CONV)),
+    ("1: a slope of 1.5 is not supported; use 0 to 1", lambda: seq(CONV, nn.LeakyReLU(1.5), CONV)),
+    ("1: a slope of -0.1 is not supported", lambda: seq(CONV, nn.LeakyReLU(-0.1), CONV)),
+    ("1: 3 slopes for 2 channels", lambda: seq(CONV, nn.PReLU(3), CONV)),
+    ("add adds maps of 4x3x2 and 2x1x2; they must have one shape",
+     lambda: Calls(lambda x: x + nn.functional.max_pool2d(x, 2))),
+    ("add adds maps of 4x3x2 and 4x3x4", lambda: Calls(lambda x: x + torch.cat([x, x], 1))),
+    ("cat joins maps of 4x3x2 and 2x1x2; they must have one size",
+     lambda: Calls(lambda x: torch.cat([x, nn.functional.max_pool2d(x, 2)], 1))),
+    ("cat joins a flattened map and one that is not",
+     lambda: Calls(lambda x: torch.cat([x, torch.flatten(x, 1)], 1))),
 ]  # fmt: skip
 
 

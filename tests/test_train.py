@@ -64,6 +64,12 @@ class Crash(Silent):
             raise KeyboardInterrupt
 
 
+@pytest.fixture(autouse=True)
+def _no_plots(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Plots take longer than these runs; the module's finished run has them."""
+    monkeypatch.setattr("jp_hw.train.plots.draw", lambda *_: None)
+
+
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("train") / "run"
@@ -282,7 +288,7 @@ def test_conv_macs_are_counted_in_bounds_and_nonzero(groups: int) -> None:
 def test_measure_of_a_dense_model_counts_input_pixels() -> None:
     data = synthetic()
     model = models.build("mlp3")
-    layers = pruning.mac_layers(model, ("fc1", "fc2", "fc3"))
+    layers = models.mac_layers(model)
     images = torch.tensor(data.test.images).permute(0, 3, 1, 2)
     result = measure(model, layers, images, torch.tensor(data.test.labels), 1 / 255)
     assert result.layers[0].tokens == np.count_nonzero(data.test.images)

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping
 
 from jp_hw.emit.hls_dataflow import dataflow
 from jp_hw.ir import INPUT, Requantize
+from jp_hw.schedule.build import BEAT
 from jp_hw.schedule.design import Design, Field, Lane, LayerDesign, Memory, PoolDesign, TokenFormat
 from jp_hw.templates_env import render, static
 
@@ -99,7 +100,7 @@ def _input(design: Design) -> Values:
         "token": _token(next(lane.token for lane in lanes if lane.tensor == INPUT)),
         "map_fields": _fields(design.input_map, {}),
         "frame_bytes": spec.shape.size,
-        "groups": design.input_keep.depth,
+        "groups": -(-spec.shape.size // BEAT),
         "height": spec.shape.height,
         "row_bytes": spec.shape.width * spec.shape.channels,
         "is_signed": _bool(spec.signed),

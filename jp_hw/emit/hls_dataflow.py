@@ -8,8 +8,10 @@ neither arrays nor parameter packs of them.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from jp_hw.errors import JpHwError
-from jp_hw.ir import INPUT
+from jp_hw.ir import INPUT, Int
 from jp_hw.schedule.design import Design, Lane, LayerDesign, Stream, TokenFormat
 
 TOKEN_DEPTH = 16
@@ -57,7 +59,7 @@ class Process:
         return {
             "name": self.name,
             "call": self.call,
-            "parameters": _wrapped(parameters, len(self.name) + 6),
+            "parameters": _wrapped(parameters, len(self.name) + 17),
             "inner": _wrapped(names, len(self.call) + 3),
             "arguments": _wrapped(names, len(self.name) + 3),
         }
@@ -81,13 +83,15 @@ def _wrapped(words: Sequence[str], indent: int) -> str:
 class Passage:
     """Tokens that go through unchanged: copied to several readers, or held back for one of them.
 
-    words: how many can be held, a power of two.
+    words: how many can be held, a power of two. accepted: before row i leaves, so many rows must have
+    come; for a compiler whose reads cannot fail, see `_accepted`.
     """
 
     name: str
     token: TokenFormat
     height: int
     words: int = 1
+    accepted: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -104,9 +108,8 @@ class _Builder:
 
     def __init__(self, design: Design, names: Sequence[str]) -> None:
         self.design = design
-        self.name_of = {
-            layer.name: name for layer, name in zip(design.layers, names, strict=True)
-        }
+        self.name_of = {layer.name: name for layer, name in zip(design.layers, names, strict=True)}
+        self.clock = _clock(design)
         self.fifos: list[Fifo] = []
         self.processes: list[Process] = []
         self.passages: list[Passage] = []
@@ -126,7 +129,7 @@ class _Builder:
     ) -> None:
         """A process that makes the tokens of a tensor's stream, and their way to every reader."""
         readers = [
-            (layer.name, i, lane)
+            (layer, i, lane)
             for layer in self.design.layers
             for i, lane in enumerate(layer.lanes)
             if (lane.tensor, lane.stream) == tensor
@@ -144,16 +147,24 @@ class _Builder:
             ]
             self.passages.append(Passage(f"{name}_fork_of", lane.token, lane.height))
             self.process(f"{name}_fork", f"jp::copy<{name}_fork_of>", tokens, *copies)
-        for (layer, i, reader), copy in zip(readers, copies, strict=True):
-            self.sources[layer, i] = self.held(f"{self.name_of[layer]}_lane{i}", reader, copy)
+        for (layer, i, _), copy in zip(readers, copies, strict=True):
+            self.sources[layer.name, i] = self.held(layer, i, copy)
 
-    def held(self, name: str, lane: Lane, tokens: Fifo) -> Fifo:
-        """The FIFO that a lane reads: one more, if as many tokens as it asks for must wait there."""
-        if lane.buffer <= TOKEN_DEPTH:
+    def held(self, layer: LayerDesign, number: int, tokens: Fifo) -> Fifo:
+        """The FIFO that a lane reads: one more, if tokens must wait there for other lanes."""
+        lane = layer.lanes[number]
+        if number == 0 and lane.buffer <= TOKEN_DEPTH:
             return tokens
-        words = 1 << (lane.buffer - 1).bit_length()
-        self.passages.append(Passage(f"{name}_hold_of", lane.token, lane.height, words))
-        held = self.fifo(f"{name}_held", lane.token.width, words)
+        name = f"{self.name_of[layer.name]}_lane{number}"
+        accepted = _accepted(layer, number, self.clock)
+        # rows that are there at once, and each with all tokens that it can have
+        rows = int((accepted - np.arange(lane.height)).max())
+        words = 1 << (rows * ((lane.width << lane.token.channel_bits) + 1) - 1).bit_length()
+        self.passages.append(
+            Passage(f"{name}_hold_of", lane.token, lane.height, words, tuple(accepted.tolist()))
+        )
+        depth = max(TOKEN_DEPTH, 1 << max(lane.buffer - 1, 0).bit_length())
+        held = self.fifo(f"{name}_held", lane.token.width, depth)
         self.process(f"{name}_hold", f"jp::hold<{name}_hold_of>", tokens, held)
         return held
 
@@ -187,14 +198,46 @@ class _Builder:
             for i, stream in enumerate(layer.streams)
         ]
 
-    def merge(
-        self, name: str, layer: LayerDesign, stream: Stream, winners: Sequence[Fifo]
-    ) -> Fifo:
+    def merge(self, name: str, layer: LayerDesign, stream: Stream, winners: Sequence[Fifo]) -> Fifo:
         """The winners of a stream's PEs in one FIFO."""
         merged = self.fifo(f"{name}_merged", layer.winner_width, 2)
         own = winners[stream.first_pe : stream.first_pe + stream.pes]
         self.process(f"{name}_merge", f"jp::merge<{name}>", merged, *own)
         return merged
+
+
+def _last_rows(lane: Lane) -> Int:
+    """Per output row of its layer the row of the lane that completes it."""
+    return np.repeat(np.arange(lane.height), lane.rows.values[2][: lane.height])
+
+
+def _clock(design: Design) -> dict[str, Int]:
+    """Per tensor and row of it, the row of the input after which it can be complete."""
+    clock = {INPUT: np.arange(design.network.input.shape.height)}
+    for layer in design.layers:
+        rows = [clock[lane.tensor][_last_rows(lane)] for lane in layer.lanes]
+        clock[layer.name] = np.max(rows, axis=0)
+    return clock
+
+
+def _accepted(layer: LayerDesign, number: int, clock: dict[str, Int]) -> Int:
+    """How many rows of a lane must have come before row i of it may wait to be taken.
+
+    PEs take from the lanes before this one first, up to the marker of an output row. Until that has
+    come, this lane's rows must find room here as they come, or the tensors that both are made
+    from could not go on: all rows that can be complete at the time at which those lanes are.
+    """
+    lane = layer.lanes[number]
+    own = clock[lane.tensor]
+    before = [clock[other.tensor][_last_rows(other)] for other in layer.lanes[:number]]
+    accepted = np.arange(1, lane.height + 1)
+    if before:
+        until = np.max(before, axis=0)  # per output row
+        of_row = np.searchsorted(_last_rows(lane), np.arange(lane.height), side="left")
+        inside = of_row < len(until)
+        come = np.searchsorted(own, until, side="right")
+        accepted[inside] = np.maximum(accepted[inside], come[of_row[inside]])
+    return accepted
 
 
 def dataflow(design: Design, names: Sequence[str]) -> Dataflow:

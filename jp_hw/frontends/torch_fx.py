@@ -1,9 +1,10 @@
 """PyTorch front end: traces a module with torch.fx and reads its layers."""
 
+import inspect
 import operator
+from types import FunctionType
 from typing import Any
 
-import torch
 from torch import fx, nn
 from torch.nn.utils.parametrize import type_before_parametrizations
 
@@ -16,7 +17,17 @@ from jp_hw.ir import INPUT, Shape
 from jp_hw.nn import Winner
 
 
+class _Proxy(fx.Proxy):
+    """Records `x += y` as what it is: torch.fx alone takes it for `x + y`."""
+
+    def __iadd__(self, other: Any) -> fx.Proxy:
+        return self.tracer.create_proxy("call_function", operator.iadd, (self, other), {})
+
+
 class _Tracer(fx.Tracer):
+    def proxy(self, node: fx.Node) -> fx.Proxy:
+        return _Proxy(node, self)
+
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
         return isinstance(m, Winner) or super().is_leaf_module(m, module_qualified_name)
 
@@ -35,8 +46,15 @@ def read(model: nn.Module, shape: Shape, name: str = "network") -> Graph:
     modules = dict(model.named_modules())
     nodes: list[Node] = []
     names: dict[str, str] = {}
+    changed: dict[str, str] = {}  # tensors that a call has changed in place, and the call
     output = INPUT
     for item in traced.nodes:
+        for source in [] if _is_size(item) else _inputs(item):
+            if names[source.name] in changed:
+                raise unsupported(
+                    item.name, _kind(item), f"{changed[names[source.name]]} has changed in place "
+                    f"what it reads, {source.name}; read its result, or compute it out of place",
+                )  # fmt: skip
         if item.op == "placeholder":
             if names:
                 raise JpHwError(f"the model takes a second input, {item.name}; one is supported")
@@ -47,6 +65,8 @@ def read(model: nn.Module, shape: Shape, name: str = "network") -> Graph:
             output = names[item.args[0].name]
         elif not _is_size(item):
             node = _node(item, modules, names, {known.name for known in nodes})
+            if node is not None and _in_place(item, modules):
+                changed[node.tensor] = item.name
             names[item.name] = node.name if node else names[_inputs(item)[0].name]
             nodes += [node] if node else []
     return Graph(name, shape, tuple(nodes), output)
@@ -59,6 +79,18 @@ def _is_size(item: fx.Node) -> bool:
         is_shape = item.target is getattr and item.args[1] == "shape"
         return is_shape or (isinstance(first, fx.Node) and _is_size(first))
     return item.op == "call_method" and item.target == "size"
+
+
+def _in_place(item: fx.Node, modules: dict[str, nn.Module]) -> bool:
+    """Whether a call overwrites the tensor that it reads first."""
+    if item.op == "call_module":
+        return bool(getattr(modules[str(item.target)], "inplace", False))
+    if item.target is operator.iadd or _kind(item).endswith("_"):
+        return True
+    found: dict[str, Any] = dict(item.kwargs)
+    if isinstance(item.target, FunctionType):
+        found |= dict(zip(inspect.signature(item.target).parameters, item.args, strict=False))
+    return bool(found.get("inplace", False))
 
 
 def _inputs(item: fx.Node) -> list[fx.Node]:

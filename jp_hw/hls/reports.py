@@ -1,9 +1,11 @@
 """What an HLS compiler says of its result: initiation intervals, latency, clock, resources."""
 
 import re
-import xml.etree.ElementTree as ET  # noqa: S405 - read from our own run of the compiler
+import xml.etree.ElementTree as ET
 from dataclasses import asdict, dataclass
 from pathlib import Path
+
+from pydantic import TypeAdapter
 
 from jp_hw.errors import JpHwError
 
@@ -52,23 +54,14 @@ class HlsReport:
         return asdict(self)
 
     @classmethod
-    def from_json(cls, values: dict[str, object]) -> "HlsReport":
-        """What `to_json` made; TypeError or KeyError where it is something else."""
-        fields = dict(values)
-        fields["modules"] = tuple(HlsModule(**module) for module in _objects(fields["modules"]))
-        fields["loops"] = tuple(HlsLoop(**loop) for loop in _objects(fields["loops"]))
-        return cls(**fields)  # type: ignore[arg-type]
+    def from_json(cls, values: object) -> "HlsReport":
+        """What `to_json` made; ValueError where it is something else."""
+        return TypeAdapter(cls).validate_python(values)
 
     @property
     def slow_loops(self) -> tuple[HlsLoop, ...]:
         """Pipelined loops that do not start an iteration every cycle."""
         return tuple(loop for loop in self.loops if loop.interval != 1)
-
-
-def _objects(values: object) -> list[dict[str, object]]:
-    if not isinstance(values, list):
-        raise TypeError("not a list")
-    return values
 
 
 def read_report(compiler: str, version: str, clock_ns: float, path: Path) -> HlsReport:
@@ -147,7 +140,7 @@ def _resources(element: ET.Element) -> dict[str, int]:
 
 # --- PandA-Bambu: its log ------------------------------------------------------------------------
 
-_FUNCTION = re.compile(r" information for function (\S+):")
+_FUNCTION = re.compile(r"[Ii]nformation (?:for|of) function (\S+?):?$")
 _FIGURES = {
     "states": re.compile(r"Number of states: (\d+)"),
     "area": re.compile(r"Total estimated area: ([0-9.e+]+)"),

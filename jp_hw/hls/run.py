@@ -78,9 +78,7 @@ def compile_hls(
         shutil.copy2(path, partial)
     write_wrapper(compiler, found.version, partial)
     partial.replace(result / "rtl")
-    report = read_report(
-        compiler, found.version, 1000.0 / clock_mhz, work / report_file(found)
-    )
+    report = read_report(compiler, found.version, 1000.0 / clock_mhz, work / report_file(found))
     values = {"sources": digest_of(folder / "hls"), **report.to_json()}
     write_inside(result, REPORT, json.dumps(values, indent=2) + "\n")
     return HlsBuild(result / "rtl", report)
@@ -99,7 +97,9 @@ def open_hls(build: Path) -> HlsBuild:
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise JpHwError(f"{path} is damaged; run `jp-hw hls {build}` again") from error
     if sources != digest_of(build.absolute() / "hls"):
-        raise JpHwError(f"{build}/hls is not what {path} was made of; run `jp-hw hls {build}` again")
+        raise JpHwError(
+            f"{build}/hls is not what {path} was made of; run `jp-hw hls {build}` again"
+        )
     return HlsBuild(folder / "rtl", report)
 
 

@@ -38,7 +38,8 @@ class Load:
         """Mean cycles per frame that the busiest PE needs if the PEs compute these channels."""
         padded = np.concatenate([self.work, np.zeros((len(self.work), 1), np.int64)], axis=1)
         macs = padded[:, channel_of].sum(2).max(1)
-        return float(macs.mean()) + self.rows * (self.row_reads * channel_of.shape[1] + 1)
+        drained: int = self.rows * (self.row_reads * channel_of.shape[1] + 1)
+        return float(macs.mean()) + drained
 
     def token_cycles(self, streams: dict[str, int]) -> tuple[float, str]:
         """Mean cycles per frame of the slowest token stream, and its tensor."""
@@ -69,7 +70,8 @@ def loads(network: Network, tensors: dict[str, Int]) -> list[Load]:
 def _tokens(network: Network, tensor: str, tensors: dict[str, Int]) -> Int:
     """Tokens per sample; what no weight reads is never sent."""
     sent = tensors[tensor] * channels_read(network, tensor)
-    return np.count_nonzero(sent, axis=(1, 2, 3)).astype(np.int64)
+    tokens: Int = np.asarray(np.count_nonzero(sent, axis=(1, 2, 3)), np.int64)
+    return tokens
 
 
 def allocate(

@@ -9,8 +9,9 @@ a row has at most width times channels tokens and a marker: the depths hold for 
 """
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import Literal
 
 import numpy as np
 
@@ -25,7 +26,7 @@ def with_buffers(network: Network, layers: tuple[LayerDesign, ...]) -> tuple[Lay
     """The layers with every lane's buffer set to what freedom from deadlock asks for."""
     readers = Counter(source.tensor for layer in network.layers for source in layer.sources)
     forks = [tensor for tensor, count in readers.items() if count > 1]
-    needs = [_needs(network, layers, tensor) for tensor in forks]
+    needs = {tensor: _needs(network, layers, tensor) for tensor in forks}
     result = []
     for layer in layers:
         lanes = [
@@ -62,7 +63,7 @@ def _needs(network: Network, layers: Sequence[LayerDesign], tensor: str) -> Rows
     return rows
 
 
-def _rows(layer: LayerDesign, lane: Lane, needs: Sequence[Rows]) -> int:
+def _rows(layer: LayerDesign, lane: Lane, needs: Mapping[str, Rows]) -> int:
     """Rows of a lane that can have to wait while another lane of the layer completes an output row.
 
     Streams of one tensor that complete the same rows never wait for one another: the markers that let
@@ -70,12 +71,14 @@ def _rows(layer: LayerDesign, lane: Lane, needs: Sequence[Rows]) -> int:
     """
     most, own = 0, _last_rows(lane)
     for other in layer.lanes:
-        if other.tensor == lane.tensor and np.array_equal(_last_rows(other), own):
+        if other is lane:
             continue
-        for rows in needs:
+        for tensor, rows in needs.items():
             if other.tensor in rows and lane.tensor in rows:
                 asked = rows[other.tensor][_last_rows(other)]
-                # rows of the lane that come out once those rows of the common tensor are in
-                made = np.searchsorted(rows[lane.tensor], asked, side="right") - 1
+                # rows of the lane that must be let out before the common tensor's row is taken in: all
+                # up to that row of the tensor itself; of one made from it, those that need less
+                side: Literal["left", "right"] = "right" if tensor == lane.tensor else "left"
+                made = np.searchsorted(rows[lane.tensor], asked, side=side) - 1
                 most = max(most, int((made - own).max()))
     return most

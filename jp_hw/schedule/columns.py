@@ -64,7 +64,7 @@ class LaneColumns:
     @property
     def count(self) -> int:
         """Number of column ids."""
-        return self.lengths.shape[1]
+        return int(self.lengths.shape[1])
 
 
 def axes(source: Source, inputs: Shape, layer: Layer) -> tuple[Axis, Axis]:

@@ -135,7 +135,8 @@ def pe_step(pe, levels, heads, fifo, ready, depths, size, queue, times, won, fir
 
 
 @jit
-def pes_step(lo, hi, wake, pes, levels, heads, fifo, ready, depths, size, queues, times, won, ids, cycle):
+def pes_step(lo, hi, wake, pes, levels, heads, fifo, ready, depths, size, queues, times, won, ids,
+             cycle):  # fmt: skip
     """Advance the PEs of a layer that are awake; ids: of one PE. Returns MACs begun."""
     macs = 0
     for p in range(lo, hi):
@@ -391,7 +392,11 @@ def run(beats, classes, pe_first, lane_first, stream_first, depths, sizes, stage
     memory = np.zeros((lanes, max(1, deep.max())), np.int32)
     source, beat_queue = np.zeros(9, np.int64), np.zeros(QUEUE, np.int64)
     source[2], source[8] = 1, NONE
-    ends, busy, macs = np.zeros(frames, np.int64), np.zeros(layers, np.int64), np.zeros(layers, np.int64)
+    ends, busy, macs = (
+        np.zeros(frames, np.int64),
+        np.zeros(layers, np.int64),
+        np.zeros(layers, np.int64),
+    )
     stalled = np.zeros(lanes, np.bool_)
     done, cycle = 0, 0
     while done < frames and cycle < limit:

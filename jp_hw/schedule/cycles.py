@@ -70,7 +70,10 @@ def run_traffic(flow: Traffic, layers: Sequence[LayerDesign]) -> CycleReport:
         np.concatenate([part.won for part in flow.layers]),
         _starts([len(part.won) for part in flow.layers]),
         np.array(
-            [[first[la.name] + s.first_pe, first[la.name] + s.first_pe + s.pes] for la, s in streams]
+            [
+                [first[la.name] + s.first_pe, first[la.name] + s.first_pe + s.pes]
+                for la, s in streams
+            ]
         ),
         _starts([-(-stream.pes // FAN) for _, stream in streams]),
         _starts(np.bincount(wire_of, minlength=len(wires)).tolist()),
@@ -108,5 +111,3 @@ def _targets(lengths: Int) -> tuple[Int, Int, Int]:
     column, pe = np.nonzero(lengths)
     pointers = np.searchsorted(column, np.arange(len(lengths) + 1))
     return pointers.astype(np.int64), pe.astype(np.int64), lengths[column, pe]
-
-

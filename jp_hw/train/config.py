@@ -1,4 +1,4 @@
-"""All hyper-parameters of a training run, validated, and the recipes of the zoo's networks."""
+"""All hyper-parameters of a training run, validated."""
 
 import math
 from collections.abc import Mapping
@@ -9,15 +9,23 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from jp_hw.errors import JpHwError
 
 Share = Annotated[float, Field(gt=0.0, le=1.0)]
+Part = Annotated[float, Field(ge=0.0, le=1.0)]
 NonNegative = Annotated[float, Field(ge=0.0)]
 StageName = Literal["dense", "prune", "dynamic", "static"]
 STAGES: tuple[StageName, ...] = ("dense", "prune", "dynamic", "static")
+DENSE_FIELDS = (
+    "model", "model_args", "seed", "holdout", "batch_size", "optimizer", "momentum",
+    "weight_decay", "label_smoothing", "precision", "dense", "shift", "shift_share", "flip",
+)  # fmt: skip
+"""What decides the dense stage: runs that agree in these share their dense baseline."""
 
 
 class Stage(BaseModel):
     """One stage of training: ``epochs`` with a cosine learning rate from ``lr`` to 0.
 
-    The rate rises linearly over the first ``warmup`` share of the stage's steps.
+    The rate rises linearly over the first ``warmup`` share of the stage's steps. In the first
+    ``crop_share`` of its epochs, training images are windows of ``crop`` x ``crop`` pixels, which
+    cost less: for networks that take any size.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -25,6 +33,12 @@ class Stage(BaseModel):
     epochs: Annotated[int, Field(ge=1)]
     lr: Annotated[float, Field(gt=0.0)]
     warmup: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.05
+    crop: Annotated[int, Field(ge=1)] | None = None
+    crop_share: Part = 0.5
+
+    def crop_at(self, epoch: int) -> int | None:
+        """Size of the windows in an epoch from 0 on, None for whole images."""
+        return self.crop if epoch < self.crop_share * self.epochs else None
 
     def lr_at(self, progress: float) -> float:
         """Learning rate at a progress 0..1 of the stage."""
@@ -38,65 +52,108 @@ class TrainConfig(BaseModel):
     Every list has one entry per weight layer (``densities``), or per Winner behind a hidden
     layer (``winner_rates``), in processing order.
 
-    - ``holdout``: training images, the last ones, kept out of training for all decisions.
+    - ``holdout``: training images, the last ones, kept out of training for all decisions;
+      ``calibration``: training images, the first ones, that thresholds are set with.
+    - ``weight_decay``: on weights, not on biases and normalization.
     - ``densities``: share of weights that the prune stage leaves in each layer.
+    - ``macs``: instead, the share of the network's dense MACs that the prune stage leaves, counted
+      with the activations as they come; densities follow from what each weight is worth per MAC,
+      and none falls under ``density_floor`` (see ``budget``).
+    - ``winner_rates``: share of activations that win. Without it, the sensitivity analysis chooses
+      the least that costs at most ``winner_drop`` of accuracy before finetuning, layer by layer.
+    - ``sensitivity``: held-out images for that analysis, 0 for none.
+    - ``balance``: every input channel keeps as many weights in each of so many groups of output
+      channels (channel k is in group k % balance); 1 leaves them free.
     - ``input_theta``: static threshold of the input Winner (pixels as 0..1) after the baseline.
     - ``input_channels``: share of the network's input channels (pixels) that keep any weight.
     - ``criterion``: what a weight is worth. ``magnitude``: |w|, the paper's. ``conditional``:
       |w| * rms(a | a != 0), its effect on the output per expected MAC (Wanda's |w| * rms(a),
       arXiv 2306.11695, divided by the root of the chance that the MAC is executed at all).
     - ``prune_share``: share of the prune stage in which densities fall, on a cubic schedule
-      (arXiv 1710.01878); masks change every ``prune_every`` steps
-      of an epoch.
+      (arXiv 1710.01878); masks change every ``prune_every`` steps of an epoch, and what is known
+      of activations (``InputMoments``) is brought up to date every ``moments_every`` steps.
     - ``mac_penalty``: weight of the expected MACs of the hidden activations in the loss, as a
-      differentiable, scale-free estimate (see ``losses.expected_macs``).
+      differentiable, scale-free estimate, by ``mac_measure`` over each sample or over each
+      channel of a batch (see ``losses``).
     - ``distill``: share of the distillation loss (arXiv 1503.02531, ``temperature``) from the
       dense baseline in all later stages.
-    - ``shift``: images move by up to so many pixels in x and y, a ``shift_share`` of them.
-    - ``dropout``: the paper's 0.5 * sqrt(winner rate) behind each Winner, dynamic stage only.
+    - ``shift``: images move by up to so many pixels in x and y, a ``shift_share`` of them;
+      ``flip``: half of them are mirrored.
+    - ``dropout``: the paper's 0.5 * sqrt(winner rate) behind each Winner, dynamic stage only;
+      ``sampled``: thresholds predicted on a sample there instead of the exact top-k.
+    - ``quantize``: bits of weights and activations in the static stage's forward pass, 0 for none.
     - ``equalize``: hidden channels whose range exceeds so many times their layer's median are
       scaled down at the end, without a change of the function (see ``equalize.equalize``).
     - ``recalibrate_share``: share of the static stage's epochs before which thetas are set anew.
+    - ``threads``, ``precision`` of the arithmetic, ``device`` it runs on, and ``processes`` that
+      share each batch, on a GPU each with device cuda. Runs are the same, bit for bit, only on
+      the same kind of device.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     model: str
+    model_args: dict[str, Any] = {}
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
     holdout: Annotated[int, Field(ge=1)] = 10_000
+    calibration: Annotated[int, Field(ge=1)] = 10_000
     batch_size: Annotated[int, Field(ge=1)] = 128
-    optimizer: Literal["adam", "sgd", "adadelta"] = "adam"
+    optimizer: Literal["adam", "sgd", "adadelta", "muon"] = "adam"
+    momentum: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.9
+    weight_decay: NonNegative = 0.0
+    label_smoothing: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.0
     threads: Annotated[int, Field(ge=1)] = 1
+    processes: Annotated[int, Field(ge=1)] = 1
+    precision: Literal["float32", "bfloat16"] = "float32"
+    device: Literal["cpu", "cuda"] = "cpu"
     dense: Stage
     prune: Stage
     dynamic: Stage
     static: Stage
-    densities: tuple[Share, ...]
-    winner_rates: tuple[Share, ...]
+    densities: tuple[Share, ...] | None = None
+    macs: Share | None = None
+    density_floor: Part = 0.03
+    winner_rates: tuple[Share, ...] | None = None
+    winner_drop: Part = 0.01
+    sensitivity: Annotated[int, Field(ge=0)] = 0
+    balance: Annotated[int, Field(ge=1)] = 1
     input_theta: NonNegative = 0.0
     input_channels: Share = 1.0
     criterion: Literal["magnitude", "conditional"] = "conditional"
     prune_share: Share = 0.6
     prune_every: Annotated[int, Field(ge=1)] = 50
+    moments_every: Annotated[int, Field(ge=1)] = 1
     mac_penalty: NonNegative = 0.0
-    distill: Annotated[float, Field(ge=0.0, le=1.0)] = 0.0
+    mac_measure: Literal["sample", "channel"] = "sample"
+    distill: Part = 0.0
     temperature: Annotated[float, Field(gt=0.0)] = 3.0
-    shift: Annotated[int, Field(ge=0, le=4)] = 0
-    shift_share: Annotated[float, Field(ge=0.0, le=1.0)] = 0.5
+    shift: Annotated[int, Field(ge=0, le=16)] = 0
+    shift_share: Part = 0.5
+    flip: bool = False
     dropout: bool = False
+    sampled: bool = False
+    quantize: Annotated[int, Field(ge=0, le=8)] = 0
     equalize: Annotated[float, Field(ge=1.0)] = 2.0
-    recalibrate_share: Annotated[float, Field(ge=0.0, le=1.0)] = 0.5
+    recalibrate_share: Part = 0.5
 
     @model_validator(mode="after")
-    def _known_model(self) -> Self:
-        """The lists must fit the model's layers."""
-        from jp_hw import models
-
-        layers = len(models.spec(self.model).mac_layers)
-        for name, wanted in (("densities", layers), ("winner_rates", layers - 1)):
-            given = len(getattr(self, name))
-            if given != wanted:
-                raise ValueError(f"{name} needs {wanted} values for {self.model}, {given} given")
+    def _fits_the_model(self) -> Self:
+        """The lists must fit the model's layers, and each must be given or be found."""
+        layers, hidden = sizes(self.model, self.model_args)
+        for name, wanted in (("densities", layers), ("winner_rates", hidden)):
+            given = getattr(self, name)
+            if given is not None and len(given) != wanted:
+                raise ValueError(
+                    f"{name} needs {wanted} values for {self.model}, {len(given)} given"
+                )
+        if (self.densities is None) == (self.macs is None):
+            raise ValueError("give densities or macs, one of the two")
+        if self.winner_rates is None and not self.sensitivity:
+            raise ValueError("without winner_rates, sensitivity must say with how many images")
+        if self.quantize == 1:
+            raise ValueError("quantize needs 2 to 8 bits, or 0 for none")
+        if self.sensitivity > self.holdout:
+            raise ValueError(f"sensitivity takes more than the {self.holdout} held-out images")
         return self
 
     def stage(self, name: StageName) -> Stage:
@@ -110,40 +167,16 @@ class TrainConfig(BaseModel):
         return sum(self.stage(name).epochs for name in STAGES)
 
 
-RECIPES: Mapping[str, Mapping[str, Any]] = {
-    "mlp3": {
-        "model": "mlp3",
-        "dense": {"epochs": 20, "lr": 1e-3},
-        "prune": {"epochs": 36, "lr": 2e-3},
-        "dynamic": {"epochs": 5, "lr": 1e-3},
-        "static": {"epochs": 15, "lr": 1e-3},
-        "densities": (0.025, 0.06, 0.5),
-        "winner_rates": (0.2, 0.3),
-        "input_theta": 0.25,
-        "input_channels": 0.5,
-        "mac_penalty": 1e-3,
-        "distill": 0.7,
-        "shift": 1,
-    },
-}
+def sizes(model: str, args: Mapping[str, Any]) -> tuple[int, int]:
+    """Number of weight layers and of Winners behind hidden layers of a model."""
+    import torch
 
+    from jp_hw import models
+    from jp_hw.nn import winners
 
-def recipe(name: str, **changes: Any) -> TrainConfig:
-    """The recipe of a model with some values changed (None: unchanged; a dict merges).
-
-    Raise JpHwError on a name without recipe and, naming the field, on a value out of range.
-    """
-    if name not in RECIPES:
-        raise JpHwError(
-            f"model {name!r} has no training recipe: choose one of {', '.join(RECIPES)}"
-        )
-    values = dict(RECIPES[name])
-    for key, value in changes.items():
-        if isinstance(value, Mapping):
-            value = {**values.get(key, {}), **value}
-        if value is not None:
-            values[key] = value
-    return validated(values)
+    with torch.random.fork_rng(devices=[]), torch.device("meta"):
+        network = models.build(model, args)
+    return len(models.mac_layers(network)), len(winners(network)) - 1
 
 
 def validated(values: Mapping[str, Any]) -> TrainConfig:

@@ -6,9 +6,9 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
-from jp_hw.nn import Winner
 from jp_hw.train.measure import Inputs
 from jp_hw.train.pruning import weight_of
+from jp_hw.train.wiring import Wiring
 
 BATCH = 1000
 
@@ -37,7 +37,6 @@ class Ranges:
 def equalize(
     model: nn.Module,
     layers: dict[str, nn.Module],
-    theta_of: dict[str, Winner],
     images: Tensor,
     scale: float,
     ratio: float,
@@ -45,11 +44,20 @@ def equalize(
     """Bring the ranges of hidden channels within ``ratio`` times their layer's median range.
 
     A channel of a (leaky) ReLU may be divided by s > 1 when the next layer's weights for it are
-    multiplied by s: cross-layer equalization (arXiv 1906.04721). Only Linear layers in a plain
-    chain with unmasked (folded) weights are treated. s stays so small that every value that won
-    against the layer's theta on ``images``, uint8 (N, C, H, W), still wins; smaller values lose as
-    before. ``theta_of`` names the Winner in front of each layer. Returns channels scaled per layer.
+    multiplied by s: cross-layer equalization (arXiv 1906.04721). Only Linear layers with unmasked
+    (folded) weights are treated, and only where nothing between the two depends on the scale. s
+    stays so small that every value that won against the Winner's theta on ``images``, uint8
+    (N, C, H, W), still wins; smaller values lose as before. Returns channels scaled per layer.
     """
+    wires = Wiring.of(model)
+    pairs = [
+        (before, after)
+        for before, after in pairwise(layers)
+        if all(isinstance(layers[name], nn.Linear) for name in (before, after))
+        and wires.chained(before, after)
+    ]
+    if not pairs:
+        return {}
     ranges = {name: Ranges.of(weight_of(layer).shape[1]) for name, layer in layers.items()}
     with Inputs(layers) as inputs:
         for start in range(0, len(images), BATCH):
@@ -57,12 +65,12 @@ def equalize(
             for name, seen in ranges.items():
                 seen.update(inputs[name])
     counts = {}
-    names = list(layers)
-    for before, after in pairwise(names):
-        if isinstance(layers[before], nn.Linear) and isinstance(layers[after], nn.Linear):
-            factor = factors(ranges[after], float(theta_of[after].theta), ratio)
-            _rescale(layers[before], layers[after], factor)
-            counts[after] = int((factor > 1).sum())
+    for before, after in pairs:
+        front = wires.front(after)
+        theta = float(model.get_submodule(front).get_buffer("theta")) if front else 0.0
+        factor = factors(ranges[after], theta, ratio)
+        _rescale(layers[before], layers[after], factor)
+        counts[after] = int((factor > 1).sum())
     return counts
 
 

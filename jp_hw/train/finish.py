@@ -7,19 +7,21 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from jp_hw import models, zoo
+from jp_hw import datasets, models, zoo
 from jp_hw.datasets import Dataset, Split
 from jp_hw.errors import JpHwError
-from jp_hw.nn import set_winner_mode
-from jp_hw.train import pruning
-from jp_hw.train.data import to_nchw
+from jp_hw.nn import set_winner_mode, winners
+from jp_hw.train import pruning, wiring
+from jp_hw.train.data import to_float, to_nchw
 from jp_hw.train.equalize import equalize
 from jp_hw.train.measure import Inputs, Measure, measure
-from jp_hw.train.stages import dense_model, set_modes
+from jp_hw.train.stages import dense_model, quantized, set_modes
 from jp_hw.train.state import RunState
 
 SAMPLES = 64
 CALIBRATION = 256
+SEEN = 50_000
+"""Training images on which a channel must fire at least once."""
 BATCH = 1000
 PACKAGES = ("torch", "numpy", "safetensors")
 
@@ -32,31 +34,36 @@ def write(
     The test split is used here for the first time, and only for the reported figures.
     """
     config, spec = state.config, models.spec(state.config.model)
+    size = spec.input_shape[:2]
+    train, test = (datasets.centre(s, size) for s in (dataset.train, dataset.test))
     if not state.done:
         raise JpHwError(f"the run in {folder} is not finished: run the same command again")
-    model, layers = state.model.eval(), state.layers
+    model, layers = state.model.cpu().eval(), state.layers
     set_modes(state, "static")
-    images = to_nchw(dataset.train[: -config.holdout].images)
+    images = to_nchw(train[: -config.holdout][:SEEN].loaded().images)
+    test = test.loaded()
     with torch.no_grad():
-        never = remove_silent(model, layers, images, spec.input_scale)
+        never = remove_silent(model, layers, images, spec.input_scale, balanced=config.balance > 1)
+    with quantized(state, to_float(images[:CALIBRATION], spec.input_scale)):
+        eight_bit = _measured(model, layers, test, spec.input_scale)
     pruning.fold(layers)
-    fronts = dict(zip(layers, state.winners, strict=True))
-    scaled = equalize(model, layers, fronts, images, spec.input_scale, config.equalize)
-    held = dataset.train[-config.holdout :]
+    scaled = equalize(model, layers, images, spec.input_scale, config.equalize)
+    held = train[-config.holdout :].loaded()
     metrics = {
-        "jpnet": _measured(model, layers, dataset.test, spec.input_scale).summary(),
+        "jpnet": _measured(model, layers, test, spec.input_scale).summary(),
+        "fake_quantized": {"bits": config.quantize, "accuracy": eight_bit.accuracy},
         "held_out": _measured(model, layers, held, spec.input_scale).summary(),
-        "dense": _dense(state, dataset.test, spec.input_scale).summary(),
+        "dense": _dense(state, test, spec.input_scale).summary(),
         "held_out_images": config.holdout,
         "removed_silent_channels": never,
         "equalized_channels": scaled,
-        "thetas": [float(module.theta) for module in state.winners],
-        "winner_rates_wanted": list(config.winner_rates),
+        "thetas": [float(module.theta) for module in winners(model).values()],
+        "winner_rates_wanted": state.rates,
         "last_session_seconds": round(seconds, 1),
     }
     record = {
         "name": config.model,
-        "model": {"builder": config.model, "args": {}},
+        "model": {"builder": config.model, "args": dict(config.model_args)},
         "dataset": {
             "name": dataset.name,
             "train_images": len(dataset.train),
@@ -68,7 +75,7 @@ def write(
             "dtype": "uint8",
             "scale": spec.input_scale,
         },
-        "classes": spec.classes,
+        "classes": int(config.model_args.get("classes", spec.classes)),
         "seed": config.seed,
         "command": command,
         "config": config.model_dump(mode="json"),
@@ -79,8 +86,8 @@ def write(
         folder / "result",
         record,
         {name: tensor.detach() for name, tensor in model.state_dict().items()},
-        samples=dataset.test[:SAMPLES],
-        calibration=dataset.train[:CALIBRATION],
+        samples=test[:SAMPLES],
+        calibration=train[:CALIBRATION].loaded(),
     )
 
 
@@ -93,18 +100,24 @@ def _measured(
 
 def _dense(state: RunState, test: Split, scale: float) -> Measure:
     """The dense baseline's figures."""
-    model = dense_model(state.config, state.teacher)
+    model = dense_model(state.config, state.teacher).cpu()
     set_winner_mode(model, "off")
-    return _measured(model, pruning.mac_layers(model, list(state.layers)), test, scale)
+    return _measured(model, models.mac_layers(model), test, scale)
 
 
 def remove_silent(
-    model: nn.Module, layers: dict[str, nn.Module], images: Tensor, scale: float
+    model: nn.Module,
+    layers: dict[str, nn.Module],
+    images: Tensor,
+    scale: float,
+    *,
+    balanced: bool = False,
 ) -> dict[str, int]:
     """Prune the weights from and to hidden channels that never fire on training images.
 
     Returns how many channels of each layer's input never fire. Input channels that are always
-    zero (border pixels) lose their weights as well: no MAC of theirs was ever executed.
+    zero (border pixels) lose their weights as well: no MAC of theirs was ever executed. Weights
+    to dead channels stay where masks are ``balanced``.
     """
     fired = {name: torch.zeros_like(pruning.fanout(layer)) for name, layer in layers.items()}
     with Inputs(layers) as inputs:
@@ -115,5 +128,7 @@ def remove_silent(
                 seen.copy_(torch.maximum(seen, live.float()))
     for name, layer in layers.items():
         pruning.prune_inputs(layer, fired[name])
-    pruning.remove_dead(layers)
+    pruning.refresh(layers)
+    if not balanced:
+        wiring.remove_dead(model, layers)
     return {name: int((seen == 0).sum()) for name, seen in fired.items()}

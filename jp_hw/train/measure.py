@@ -70,12 +70,11 @@ class Measure:
 
     def summary(self) -> dict[str, Any]:
         """Plain data for JSON."""
-        kept = sum(layer.macs_kept for layer in self.layers)
         return {
             "images": self.images,
             "accuracy": self.accuracy,
-            "dense_macs": sum(layer.macs for layer in self.layers) // self.images,
-            "macs_per_image": kept / self.images,
+            "dense_macs": sum(layer.macs // max(1, layer.images) for layer in self.layers),
+            "macs_per_image": sum(layer.macs_kept / max(1, layer.images) for layer in self.layers),
             "macs_kept": self.macs_kept,
             "weights_kept": sum(layer.weights_kept for layer in self.layers),
             "layers": [layer.summary() for layer in self.layers],
@@ -98,12 +97,12 @@ def out_positions(layer: nn.Module, a: Tensor) -> int:
 
 def kept_macs(layer: nn.Module, a: Tensor) -> int:
     """Executed MACs of a layer for an input batch (N, C, ...), in-bounds and non-zero only."""
-    live, keep = (a != 0).double(), (weight_of(layer) != 0).double()
-    if isinstance(layer, nn.Conv2d):
+    live, keep = (a != 0).float(), (weight_of(layer) != 0).float()
+    if isinstance(layer, nn.Conv2d):  # float32 counts up to 2**24 exactly, and convolves faster
         padding: Any = layer.padding
         geometry = (layer.stride, padding, layer.dilation, layer.groups)
-        return int(functional.conv2d(live, keep, None, *geometry).sum())
-    return int(live.sum(0) @ keep.sum(0))
+        return int(functional.conv2d(live, keep, None, *geometry).sum(dtype=torch.float64))
+    return int(live.sum(0, dtype=torch.float64) @ keep.sum(0, dtype=torch.float64))
 
 
 def observe(layer: nn.Module, a: Tensor, into: LayerMeasure) -> None:
@@ -126,19 +125,25 @@ def measure(
     labels: Tensor,
     scale: float,
     batch: int = 1000,
+    counted: int | None = None,
 ) -> Measure:
-    """Run a model in eval mode over uint8 images (N, C, H, W) with int64 labels (N,)."""
+    """Run a model in eval mode over uint8 images (N, C, H, W) with int64 labels (N,).
+
+    MACs and tokens are counted on the first ``counted`` images, whole batches; by default on all.
+    """
     result = Measure()
     for name, layer in layers.items():
         weight = weight_of(layer)
         result.layers.append(LayerMeasure(name, weight.numel(), int((weight != 0).sum())))
-    training = model.training
+    training, device = model.training, next(model.parameters()).device
     model.eval()
     with Inputs(layers) as inputs:
         for start in range(0, len(images), batch):
-            logits = model(images[start : start + batch].float() * scale)
+            logits = model(images[start : start + batch].to(device).float() * scale).cpu()
             result.correct += int((logits.argmax(1) == labels[start : start + batch]).sum())
             result.images += len(logits)
+            if counted is not None and start >= counted:
+                continue
             for into, (name, layer) in zip(result.layers, layers.items(), strict=True):
                 observe(layer, inputs[name], into)
     model.train(training)

@@ -4,7 +4,7 @@ Masks follow ``torch.nn.utils.prune``: a pruned layer has ``weight_orig`` and th
 ``weight_mask`` (1 = kept), and computes ``weight`` from them.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
@@ -12,11 +12,7 @@ from torch import Tensor, nn
 from torch.nn.utils import prune
 
 from jp_hw.errors import JpHwError
-
-
-def mac_layers(model: nn.Module, names: Sequence[str]) -> dict[str, nn.Module]:
-    """The weight layers of a model by name, in the order of ``names``."""
-    return {name: model.get_submodule(name) for name in names}
+from jp_hw.train.balance import balanced
 
 
 def weight_of(layer: nn.Module) -> Tensor:
@@ -36,9 +32,10 @@ def mask_of(layer: nn.Module) -> Tensor:
 
 
 def attach(layers: Mapping[str, nn.Module]) -> None:
-    """Give every layer a mask of ones."""
+    """Give every layer a mask: of ones, or the one that torch.nn.utils.prune gave it before."""
     for layer in layers.values():
-        prune.identity(layer, "weight")  # type: ignore[no-untyped-call]
+        if not isinstance(getattr(layer, "weight_mask", None), Tensor):
+            prune.identity(layer, "weight")  # type: ignore[no-untyped-call]
 
 
 def fold(layers: Mapping[str, nn.Module]) -> None:
@@ -55,9 +52,14 @@ def refresh(layers: Mapping[str, nn.Module]) -> None:
         layer.weight = original.detach() * mask_of(layer)
 
 
+def groups_of(layer: nn.Module) -> int:
+    """Groups of a convolution; 1 for a Linear layer."""
+    return int(getattr(layer, "groups", 1))
+
+
 def per_input(values: Tensor, layer: nn.Module) -> Tensor:
     """Sum a tensor of a layer's weight shape per input channel: float (input channels,)."""
-    groups = int(getattr(layer, "groups", 1))
+    groups = groups_of(layer)
     return (
         values.reshape(groups, values.shape[0] // groups, values.shape[1], -1).sum((1, 3)).flatten()
     )
@@ -76,15 +78,16 @@ class InputMoments:
     alive: Tensor
 
     @classmethod
-    def of(cls, channels: int) -> "InputMoments":
+    def of(cls, channels: int, device: str = "cpu") -> "InputMoments":
         """Before any data: every channel alike."""
-        return cls(torch.ones(channels), torch.ones(channels))
+        return cls(torch.ones(channels, device=device), torch.ones(channels, device=device))
 
     def update(self, a: Tensor, momentum: float = 0.99) -> None:
         """Move towards the statistics of a batch (N, C, ...)."""
-        a = a.detach().transpose(0, 1).flatten(1)
-        self.square.mul_(momentum).add_(a.square().mean(1), alpha=1 - momentum)
-        self.alive.mul_(momentum).add_((a != 0).float().mean(1), alpha=1 - momentum)
+        others = [axis for axis in range(a.dim()) if axis != 1]
+        square, alive = a.detach().square().mean(others), (a != 0).float().mean(others)
+        self.square.mul_(momentum).add_(square, alpha=1 - momentum)
+        self.alive.mul_(momentum).add_(alive, alpha=1 - momentum)
 
     def conditional_rms(self) -> Tensor:
         """rms(a | a != 0) per channel, float (C,)."""
@@ -104,54 +107,43 @@ def weight_scores(layer: nn.Module, moments: InputMoments | None) -> Tensor:
     score = weight_of(layer).detach().abs()
     if moments is None:
         return score
-    return score * _per_weight(moments.conditional_rms(), score, layer)
+    return score * per_weight(moments.conditional_rms(), score, layer)
 
 
-def prune_to(layer: nn.Module, score: Tensor, density: float, channels: float = 1.0) -> None:
+def prune_to(
+    layer: nn.Module, score: Tensor, density: float, channels: float = 1.0, balance: int = 1
+) -> None:
     """Keep the highest scores: ``density`` of all weights, in ``channels`` of the inputs.
 
     Input channels are ranked by the energy (sum of squared scores) of their weights. Weights
-    pruned before stay pruned; ties are cut, so the count is exact.
+    pruned before stay pruned; ties are cut, so the count is exact; with ``balance`` groups it is
+    the nearest multiple (see ``balance.balanced``).
     """
     mask = mask_of(layer)
     if channels < 1.0:
         energy = per_input(score.square(), layer)
-        kept = torch.zeros_like(energy)
-        kept[energy.topk(max(1, round(channels * energy.numel()))).indices] = 1.0
-        score = score * _per_weight(kept, score, layer)
+        chosen = torch.zeros_like(energy)
+        chosen[energy.topk(max(1, round(channels * energy.numel()))).indices] = 1.0
+        score = score * per_weight(chosen, score, layer)
+    if balance > 1:
+        mask.copy_(balanced(score, groups_of(layer), density, balance))
+        return
     flat = score.flatten()
     count = min(max(1, round(density * flat.numel())), int((flat > 0).sum()))
-    mask.zero_()
-    mask.view(-1)[flat.topk(count).indices] = 1.0
+    kept = torch.zeros_like(flat)
+    kept[flat.topk(count).indices] = 1.0
+    mask.copy_(kept.view(mask.shape))
 
 
-def _per_weight(per_channel: Tensor, like: Tensor, layer: nn.Module) -> Tensor:
+def per_weight(per_channel: Tensor, like: Tensor, layer: nn.Module) -> Tensor:
     """Spread values (input channels,) to the shape of a weight tensor (out, in/groups, ...)."""
-    groups = int(getattr(layer, "groups", 1))
+    groups = groups_of(layer)
     rows = per_channel.reshape(groups, 1, -1).expand(-1, like.shape[0] // groups, -1)
-    return rows.reshape(like.shape[0], like.shape[1], *[1] * (like.dim() - 2))
+    rows = rows.reshape(like.shape[0], like.shape[1], *[1] * (like.dim() - 2))
+    return rows.expand_as(like)
 
 
 def prune_inputs(layer: nn.Module, kept: Tensor) -> None:
     """Prune all weights of the input channels where ``kept`` (input channels,) is 0."""
     mask = mask_of(layer)
-    mask.mul_(_per_weight(kept, mask, layer))
-
-
-def remove_dead(layers: Mapping[str, nn.Module]) -> int:
-    """Prune what cannot reach an output, in a plain chain of layers; return how many weights.
-
-    The incoming weights of a channel that has no outgoing weight cannot change any output. Runs
-    from the last layer to the first, so that whole dead paths go.
-    """
-    chain = list(layers.values())
-    removed = 0
-    for before, after in zip(chain[-2::-1], chain[:0:-1], strict=True):
-        mask = mask_of(before)
-        if mask.shape[0] != fanout(after).numel():
-            continue  # a flatten lies between: one output channel feeds many inputs
-        useless = (fanout(after) == 0).float().reshape(-1, *[1] * (mask.dim() - 1)) * mask
-        removed += int(useless.sum())
-        mask.sub_(useless)
-    refresh(layers)
-    return removed
+    mask.mul_(per_weight(kept, mask, layer))

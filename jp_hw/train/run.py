@@ -1,12 +1,12 @@
 """A training run in its folder: start or resume, train all stages, write the artifact.
 
-RUN/config.json, command.txt, metrics.csv (a row per epoch), checkpoint/ and, at the end, result/.
+RUN/config.json, command.txt, metrics.csv (a row per epoch), checkpoint/, dense/ (the checkpoint at
+the end of the dense stage), sensitivity.json, plots and, at the end, result/.
 """
 
 import csv
 import io
 import json
-import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,17 +15,19 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
-from jp_hw import datasets, models
+from jp_hw import datasets, models, zoo
 from jp_hw.datasets import Dataset
 from jp_hw.errors import JpHwError
-from jp_hw.train import checkpoint, finish, stages
-from jp_hw.train.config import STAGES, TrainConfig
-from jp_hw.train.data import Batches, to_float, to_nchw
+from jp_hw.train import checkpoint, finish, folder, plots, stages
+from jp_hw.train.config import STAGES, StageName, TrainConfig
+from jp_hw.train.data import Batches, layout, to_float, to_nchw
 from jp_hw.train.measure import Measure, measure
 from jp_hw.train.state import RunState, fresh, from_checkpoint, to_checkpoint
+from jp_hw.train.team import ALONE, Relay, Team, launch
 
-CALIBRATION_IMAGES = 10_000
 Row = dict[str, Any]
+COUNTED = 1000
+"""Held-out images on which MACs are counted after every epoch."""
 
 
 class Progress(Protocol):
@@ -72,36 +74,69 @@ def train(
     *,
     command: str = "",
     progress: Progress | None = None,
-) -> dict[str, Any]:
+    until: StageName | None = None,
+    base: str | Path | None = None,
+) -> dict[str, Any] | None:
     """Train (or go on with) the run in folder ``out`` and return the artifact's model.json.
 
-    ``data``: a folder, a loaded data set, or None for the environment's. Running the same config
-    in the same folder again resumes at the last finished epoch and ends in bit-identical weights.
-    Raise JpHwError when the folder belongs to another run or to something else, when data are
-    missing, or when the loss is not finite.
+    ``data``: a folder, a loaded data set, or None for the environment's. ``until``: stop after
+    that stage, and return None where others are left. ``base``: another run of the same dense
+    settings, whose dense stage is taken over. Running the same config in the same folder again
+    resumes at the last finished epoch and ends in bit-identical weights. Raise JpHwError when the
+    folder belongs to another run or to something else, when data are missing, or when the loss is
+    not finite.
     """
-    started = time.monotonic()
-    folder = Path(out)
-    _claim(folder, config)
+    where = Path(out)
+    folder.claim(where, config)
     spec = models.spec(config.model)
     dataset = data if isinstance(data, Dataset) else datasets.load(spec.dataset, data)
     _check(dataset, config)
-    _open(folder, config, command)
+    folder.open_run(where, config, command, base)
+    shown = progress or Silent()
+    if config.processes == 1:
+        return _run(ALONE, config, dataset, where, command, shown, until)
+    with Relay(shown) as relay:
+        launch(config.processes, _run, config, dataset, where, command, relay.remote, until)
+    return zoo.load(where).info if (where / "result" / zoo.JSON).is_file() else None
+
+
+def _run(
+    team: Team,
+    config: TrainConfig,
+    dataset: Dataset,
+    where: Path,
+    command: str,
+    progress: Progress,
+    until: StageName | None,
+) -> dict[str, Any] | None:
+    """What each process of a team does."""
+    started = time.monotonic()
     torch.set_num_threads(config.threads)
-    torch.use_deterministic_algorithms(True)
-    material = prepare(dataset, config, spec.input_scale)
-    saved = checkpoint.load(folder / "checkpoint")
+    torch.use_deterministic_algorithms(True, warn_only=config.device != "cpu")
+    deterministic: Any = torch.utils.deterministic
+    deterministic.fill_uninitialized_memory = False  # a check, at a price in speed
+    spec = models.spec(config.model)
+    material = prepare(dataset, config, spec.input_scale, spec.input_shape[:2])
+    saved = checkpoint.load(where / "checkpoint")
     state = from_checkpoint(config, saved) if saved else fresh(config)
-    _train_stages(state, material, folder, progress or Silent())
-    return finish.write(state, dataset, folder, command, time.monotonic() - started)
+    material.batches.layout = layout(state.model)
+    last = STAGES.index(until) if until else len(STAGES) - 1
+    _train_stages(state, material, where, progress if team.leads else Silent(), last, team)
+    if not state.done or not team.leads:
+        return None
+    return finish.write(state, dataset, where, command, time.monotonic() - started)
 
 
-def prepare(dataset: Dataset, config: TrainConfig, scale: float) -> Material:
-    """Split off the held-out images and take calibration images from the start of the rest."""
+def prepare(dataset: Dataset, config: TrainConfig, scale: float, size: tuple[int, int]) -> Material:
+    """Split off the held-out images and take calibration images from the start of the rest.
+
+    Training images are cropped at random to ``size`` = (H, W), the others at their centre.
+    """
     used, held = dataset.train[: -config.holdout], dataset.train[-config.holdout :]
-    calibration = to_nchw(used.images[:CALIBRATION_IMAGES])
+    held = datasets.centre(held, size).loaded()
+    calibration = to_nchw(datasets.centre(used[: config.calibration], size).loaded().images)
     return Material(
-        batches=Batches(used, config, scale),
+        batches=Batches(used, config, scale, size),
         held_images=to_nchw(held.images),
         held_labels=torch.tensor(held.labels),
         calibration=to_float(calibration, scale),
@@ -109,29 +144,61 @@ def prepare(dataset: Dataset, config: TrainConfig, scale: float) -> Material:
     )
 
 
-def _train_stages(state: RunState, material: Material, folder: Path, progress: Progress) -> None:
-    """All epochs that are left, with a checkpoint and a row of metrics after each."""
+def _train_stages(
+    state: RunState, material: Material, where: Path, progress: Progress, last: int, team: Team
+) -> None:
+    """All epochs that are left up to stage ``last``, with a checkpoint and a row after each."""
     shown = -1
-    while not state.done:
+    while state.stage <= last:
         stage = STAGES[state.stage]
         stages.enter(state)
         if shown != state.stage:
             epochs = state.config.stage(stage).epochs
             progress.stage(stage, epochs, state.epoch, len(material.batches))
             shown = state.stage
-        started = time.monotonic()
-        loss = stages.run_epoch(state, material.batches, progress.step)
-        row: Row = {"stage": stage, "epoch": state.epoch + 1, "loss": loss}
-        stages.leave_epoch(state, material.calibration)
-        held = measure(
-            state.model, state.layers, material.held_images, material.held_labels, material.scale
-        )
-        row |= _figures(held) | {"seconds": round(time.monotonic() - started, 2)}
+        row = _epoch(state, material, progress, team)
         state.history.append(row)
-        now = to_checkpoint(state)
-        checkpoint.save(folder / "checkpoint", now.tensors, now.data, str(len(state.history)))
-        checkpoint.write_text(folder / "metrics.csv", _csv(state.history))
-        progress.epoch(row)
+        if team.leads:
+            _save(state, where, ends=state.epoch == 0)
+            progress.epoch(row)
+
+
+def _epoch(state: RunState, material: Material, progress: Progress, team: Team) -> Row:
+    """One epoch; its row of figures on held-out images."""
+    row: Row = {"stage": STAGES[state.stage], "epoch": state.epoch + 1}
+    started = time.monotonic()
+    images = to_float(material.held_images, material.scale)
+    material.batches.cut(state.config.stage(row["stage"]).crop_at(state.epoch))
+    with stages.quantized(state, material.calibration):
+        row["loss"] = stages.run_epoch(state, material.batches, progress.step, team)
+    stages.leave_epoch(state, material.calibration, (images, material.held_labels))
+    with stages.quantized(state, material.calibration):
+        held = measure(
+            state.model,
+            state.layers,
+            material.held_images,
+            material.held_labels,
+            material.scale,
+            counted=COUNTED,
+        )
+    return row | _figures(held) | {"seconds": round(time.monotonic() - started, 2)}
+
+
+def _save(state: RunState, where: Path, *, ends: bool) -> None:
+    """Write the checkpoint and metrics; after a stage also its plots, and the dense baseline."""
+    now = to_checkpoint(state)
+    tag = str(len(state.history))
+    checkpoint.save(where / "checkpoint", now.tensors, now.data, tag)
+    checkpoint.write_text(where / "metrics.csv", _csv(state.history))
+    if not ends:
+        return
+    if state.stage == 1:
+        checkpoint.save(where / "dense", now.tensors, now.data, tag)
+    if state.analyses:
+        text = json.dumps(state.analyses, indent=1)
+        checkpoint.write_text(where / "sensitivity.json", text + "\n")
+    if state.done or state.stage == 2:
+        plots.draw(where, state.history, state.analyses)
 
 
 def _figures(held: Measure) -> Row:
@@ -154,46 +221,18 @@ def _csv(history: list[Row]) -> str:
     return text.getvalue()
 
 
-def _claim(folder: Path, config: TrainConfig) -> None:
-    """Refuse a folder that holds another run or something else."""
-    if not folder.exists():
-        return
-    if not folder.is_dir():
-        raise JpHwError(f"{folder} is a file: give a new folder with --out")
-    written = folder / "config.json"
-    if not written.is_file():
-        if any(folder.iterdir()):
-            raise JpHwError(f"{folder} holds files that are no training run: give a new folder")
-        return
-    try:
-        theirs = json.loads(written.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise JpHwError(f"{written} cannot be read ({error}): give a new folder") from error
-    mine = json.loads(config.model_dump_json())
-    if theirs != mine:
-        keys = sorted(
-            key for key in mine if not isinstance(theirs, dict) or theirs.get(key) != mine[key]
-        )
-        raise JpHwError(
-            f"{folder} holds a run with another {', '.join(keys) or 'config'}: give a new folder, "
-            "or the same options to resume"
-        )
-
-
 def _check(dataset: Dataset, config: TrainConfig) -> None:
-    """Refuse a holdout that leaves nothing to train on."""
+    """Refuse a holdout that leaves nothing to train on, and classes that the network lacks."""
     if len(dataset.train) <= config.holdout:
         raise JpHwError(
             f"holdout {config.holdout} leaves none of {len(dataset.train)} training images: "
             "lower it"
         )
-
-
-def _open(folder: Path, config: TrainConfig, command: str) -> None:
-    """Create the run folder with its config and command line."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        checkpoint.write_text(folder / "command.txt", (command or " ".join(sys.argv)) + "\n")
-        checkpoint.write_text(folder / "config.json", config.model_dump_json(indent=1) + "\n")
-    except OSError as error:
-        raise JpHwError(f"run folder {folder} cannot be written ({error})") from error
+    if config.device == "cuda" and not torch.cuda.is_available():
+        raise JpHwError("device is cuda, but torch finds no GPU here: give --set device=cpu")
+    classes = int(config.model_args.get("classes", models.spec(config.model).classes))
+    if int(dataset.train.labels.max()) >= classes:
+        raise JpHwError(
+            f"the data have {dataset.classes} classes, {config.model} has {classes}: "
+            f"give --set model_args.classes={dataset.classes}"
+        )

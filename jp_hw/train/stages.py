@@ -2,27 +2,24 @@
 
 import math
 from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager, nullcontext
 
 import torch
 from torch import Tensor, nn
 
-from jp_hw import models
 from jp_hw.errors import JpHwError
 from jp_hw.nn import Mode, Winner
-from jp_hw.train import losses, pruning
+from jp_hw.train import budget, losses, pruning, sensitivity, wiring
 from jp_hw.train.config import STAGES, StageName, TrainConfig
-from jp_hw.train.data import Batches
+from jp_hw.train.data import Batches, device_of
 from jp_hw.train.measure import Inputs
-from jp_hw.train.state import RunState, new_optimizer
+from jp_hw.train.qat import FakeQuantize
+from jp_hw.train.state import RunState, network, new_optimizer
+from jp_hw.train.team import ALONE, Team
 
-HIDDEN_MODE: dict[StageName, Mode] = {
-    "dense": "off",
-    "prune": "off",
-    "dynamic": "dynamic",
-    "static": "static",
-}
 Tick = Callable[[float], None]
 CALIBRATION_BATCH = 1000
+QUANTIZE_IMAGES = 500
 
 
 def enter(state: RunState) -> None:
@@ -34,17 +31,31 @@ def enter(state: RunState) -> None:
 
 def set_modes(state: RunState, name: StageName) -> None:
     """Put the Winners into a stage's modes and rates; the input's threshold spares the baseline."""
-    first, *hidden = state.winners
-    theta = state.config.input_theta
-    first.theta.fill_(theta)
-    first.set_mode("static" if theta and name != "dense" else "off")
-    for module, rate in zip(hidden, state.config.winner_rates, strict=True):
+    config, first = state.config, state.input_winner
+    first.theta.fill_(config.input_theta)
+    first.set_mode("static" if config.input_theta and name != "dense" else "off")
+    for module, rate in zip(state.hidden.values(), state.rates, strict=True):
         module.rate = rate
-        module.dropout = state.config.dropout and name == "dynamic"
-        module.set_mode(HIDDEN_MODE[name])
+        module.dropout = config.dropout and name == "dynamic"
+        module.set_mode(hidden_mode(config, name))
 
 
-def run_epoch(state: RunState, batches: Batches, tick: Tick) -> float:
+def hidden_mode(config: TrainConfig, name: StageName) -> Mode:
+    """The mode of the hidden Winners in a stage."""
+    if name == "dynamic":
+        return "sampled" if config.sampled else "dynamic"
+    return "static" if name == "static" else "off"
+
+
+def quantized(state: RunState, images: Tensor) -> AbstractContextManager[object]:
+    """Quantization in the forward pass where the stage has it; scales from float images."""
+    bits = state.config.quantize if STAGES[min(state.stage, 3)] == "static" else 0
+    if not bits:
+        return nullcontext()
+    return FakeQuantize(state.model, state.layers, state.hidden, bits, images[:QUANTIZE_IMAGES])
+
+
+def run_epoch(state: RunState, batches: Batches, tick: Tick, team: Team = ALONE) -> float:
     """Train one epoch of the current stage and return its mean loss.
 
     ``tick`` is called after each step with the loss. Raise JpHwError when the loss is not
@@ -53,16 +64,17 @@ def run_epoch(state: RunState, batches: Batches, tick: Tick) -> float:
     name, config = STAGES[state.stage], state.config
     stage = config.stage(name)
     teacher = _teacher(state)
-    state.model.train()
+    model = team.wrap(state.model)
+    model.train()
     total, steps = 0.0, len(batches)
     with Inputs(state.layers) as inputs:
         for step, (x, y) in enumerate(batches):
             progress = (state.epoch * steps + step) / (stage.epochs * steps)
-            changes_masks = name == "prune" and (step + 1) % min(config.prune_every, steps) == 0
             for group in state.optimizer.param_groups:
                 group["lr"] = stage.lr_at(progress)
-            loss = _loss(state, teacher, inputs, x, y)
-            value = float(loss.detach())
+            x, y = (team.share(part).to(config.device) for part in (x, y))
+            loss = _loss(state, model, teacher, inputs, x, y, step)
+            value = team.mean(float(loss.detach()))
             if not math.isfinite(value):
                 raise JpHwError(
                     f"loss is {value} in stage {name}, epoch {state.epoch + 1}: use a lower "
@@ -71,41 +83,61 @@ def run_epoch(state: RunState, batches: Batches, tick: Tick) -> float:
             state.optimizer.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]
             state.optimizer.step()
-            if changes_masks:
-                _prune(state, (state.epoch * steps + step + 1) / (stage.epochs * steps))
+            if name == "prune" and (step + 1) % min(config.prune_every, steps) == 0:
+                team.agree(state)
+                prune(state, (state.epoch * steps + step + 1) / (stage.epochs * steps))
             total += value
             tick(value)
+    team.agree(state)
     return total / steps
 
 
-def leave_epoch(state: RunState, calibration: Tensor) -> None:
+def leave_epoch(state: RunState, calibration: Tensor, held: tuple[Tensor, Tensor]) -> None:
     """After an epoch: count it, clean up masks, recalibrate, and move on to the next stage.
 
-    ``calibration``: float images (N, C, H, W) from the training set.
+    ``calibration``: float images (N, C, H, W) from the training set; ``held``: such images and
+    their labels that are not trained on.
     """
     name = STAGES[state.stage]
     stage = state.config.stage(name)
     state.epoch += 1
     if name == "prune" and state.epoch == stage.epochs:
-        _prune(state, 1.0)
-    if name != "dense":
-        pruning.remove_dead(state.layers)
+        prune(state, 1.0)
+    if name != "dense" and state.config.balance == 1:
+        wiring.remove_dead(state.model, state.layers)
     else:
         pruning.refresh(state.layers)
     if name == "static" and state.epoch <= state.config.recalibrate_share * stage.epochs:
         calibrate(state, calibration)
     if state.epoch == stage.epochs:
-        if name == "dense":
-            state.teacher = {k: v.clone() for k, v in _plain(state.model.state_dict()).items()}
-        if name == "dynamic":
-            calibrate(state, calibration)
+        _leave_stage(state, name, calibration, held)
         state.stage, state.epoch = state.stage + 1, 0
+
+
+def _leave_stage(
+    state: RunState, name: StageName, calibration: Tensor, held: tuple[Tensor, Tensor]
+) -> None:
+    """What the end of a stage leaves to the next ones."""
+    config = state.config
+    if name == "dense":
+        state.teacher = {k: v.clone() for k, v in _plain(state.model.state_dict()).items()}
+    if name in ("dense", "prune") and config.sensitivity:
+        images, labels = (part[: config.sensitivity] for part in held)
+        moments = state.moments if config.criterion == "conditional" and name == "prune" else None
+        found = sensitivity.analyze(
+            state.model, state.layers, state.hidden, images, labels, moments
+        )
+        state.analyses[name] = found.to_json()
+        if name == "prune" and config.winner_rates is None:
+            state.rates = found.least_rates(config.winner_drop)
+    if name == "dynamic":
+        calibrate(state, calibration)
 
 
 @torch.no_grad()
 def calibrate(state: RunState, images: Tensor) -> list[float]:
     """Set the hidden Winners' thetas one after the other, each behind calibrated ones."""
-    hidden = state.winners[1:]
+    hidden = list(state.hidden.values())
     for module in hidden:
         module.set_mode("off")
     state.model.eval()
@@ -120,7 +152,7 @@ def _inputs_of(model: nn.Module, module: Winner, images: Tensor) -> Iterable[Ten
     """A Winner's inputs while the model runs over images, batch by batch."""
     with Inputs({"winner": module}) as inputs:
         for start in range(0, len(images), CALIBRATION_BATCH):
-            model(images[start : start + CALIBRATION_BATCH])
+            model(images[start : start + CALIBRATION_BATCH].to(device_of(model)))
             yield inputs["winner"]
 
 
@@ -142,44 +174,75 @@ def _teacher(state: RunState) -> nn.Module | None:
     return dense_model(state.config, state.teacher)
 
 
-def dense_model(config: TrainConfig, tensors: dict[str, Tensor]) -> nn.Sequential:
+def dense_model(config: TrainConfig, tensors: dict[str, Tensor]) -> nn.Module:
     """The dense baseline from its tensors, in eval mode; its Winners are off."""
-    generator = torch.get_rng_state()  # building draws initial weights: leave no trace of it
-    model = models.build(config.model)
-    torch.set_rng_state(generator)
+    with torch.random.fork_rng(devices=[]):  # building draws initial weights
+        model = network(config)
     model.load_state_dict(tensors)
     return model.eval()
 
 
 def _loss(
-    state: RunState, teacher: nn.Module | None, inputs: Inputs, x: Tensor, y: Tensor
+    state: RunState,
+    model: nn.Module,
+    teacher: nn.Module | None,
+    inputs: Inputs,
+    x: Tensor,
+    y: Tensor,
+    step: int,
 ) -> Tensor:
     """Forward pass and loss of one batch; updates the input moments on the way."""
-    config, pruned = state.config, STAGES[state.stage] != "dense"
-    logits = state.model(x)
-    with torch.no_grad():
-        wanted = teacher(x) if teacher else None
-    loss = losses.distilled(logits, y, wanted, config.distill, config.temperature)
-    if not pruned:
+    config, name = state.config, STAGES[state.stage]
+    with torch.autocast(x.device.type, torch.bfloat16, config.precision == "bfloat16"):
+        logits = model(x).float()
+        with torch.no_grad():
+            wanted = teacher(x).float() if teacher else None
+    loss = losses.distilled(
+        logits, y, wanted, config.distill, config.temperature, config.label_smoothing
+    )
+    if name == "dense":
         return loss
-    for index, (name, layer) in enumerate(state.layers.items()):
+    by_channel = config.mac_measure == "channel"
+    estimate = losses.expected_macs_by_channel if by_channel else losses.expected_macs
+    for index, (layer_name, layer) in enumerate(state.layers.items()):
+        a = inputs[layer_name]
         if index and config.mac_penalty:
-            macs = losses.expected_macs(inputs[name], pruning.fanout(layer))
-            loss = loss + config.mac_penalty * macs
-        if STAGES[state.stage] == "prune":
-            state.moments[name].update(inputs[name])
+            cost = budget.token_costs(layer, state.uses[layer_name])
+            loss = loss + config.mac_penalty * estimate(a.float(), cost)
+        if name == "prune" and step % config.moments_every == 0:
+            state.moments[layer_name].update(a, 0.99**config.moments_every)
     return loss
 
 
 @torch.no_grad()
-def _prune(state: RunState, progress: float) -> None:
+def prune(state: RunState, progress: float) -> None:
     """After a step: set the masks that the schedule asks for at a progress of the prune stage."""
     config = state.config
     share = progress / config.prune_share
     pruning.refresh(state.layers)
-    for index, (name, layer) in enumerate(state.layers.items()):
-        moments = state.moments[name] if config.criterion == "conditional" else None
-        score = pruning.weight_scores(layer, moments)
-        density = pruning.cubic(config.densities[index], share)
+    conditional = config.criterion == "conditional"
+    scores = {
+        name: pruning.weight_scores(layer, state.moments[name] if conditional else None)
+        for name, layer in state.layers.items()
+    }
+    for index, (layer, density) in enumerate(
+        zip(state.layers.values(), _densities(state, scores, share), strict=True)
+    ):
         channels = pruning.cubic(config.input_channels, share) if index == 0 else 1.0
-        pruning.prune_to(layer, score, density, channels)
+        score = list(scores.values())[index]
+        pruning.prune_to(layer, score, density, channels, config.balance)
+
+
+def _densities(state: RunState, scores: dict[str, Tensor], share: float) -> list[float]:
+    """What the schedule leaves of each layer's weights."""
+    config = state.config
+    if config.macs is None:
+        return [pruning.cubic(density, share) for density in config.densities or ()]
+    costs = {
+        name: budget.weight_costs(layer, state.uses[name], state.moments[name])
+        for name, layer in state.layers.items()
+    }
+    whole = sum(float(cost.sum()) for cost in costs.values())
+    wanted = config.macs * state.dense_macs
+    macs = whole * pruning.cubic(min(1.0, wanted / whole), share)
+    return budget.densities(state.layers, scores, costs, macs, config.density_floor)

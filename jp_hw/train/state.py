@@ -9,24 +9,32 @@ from torch import Tensor, nn
 from jp_hw import models
 from jp_hw.errors import JpHwError
 from jp_hw.nn import Winner, winners
-from jp_hw.train import checkpoint, pruning
+from jp_hw.train import budget, checkpoint, optimizers, pruning
 from jp_hw.train.config import STAGES, TrainConfig
+from jp_hw.train.data import layout
 from jp_hw.train.pruning import InputMoments
 
 
 @dataclass
 class RunState:
-    """A run between two epochs: ``epoch`` epochs of stage number ``stage`` are done."""
+    """A run between two epochs: ``epoch`` epochs of stage number ``stage`` are done.
+
+    ``uses``: per layer how often each kernel position is used per image (``budget.uses``);
+    ``rates``: winner rates of the hidden Winners; ``analyses``: of sensitivity, by stage.
+    """
 
     config: TrainConfig
-    model: nn.Sequential
+    model: nn.Module
     layers: dict[str, nn.Module]
+    uses: dict[str, budget.Uses]
     optimizer: torch.optim.Optimizer
     moments: dict[str, InputMoments]
     stage: int = 0
     epoch: int = 0
+    rates: list[float] = field(default_factory=list)
     teacher: dict[str, Tensor] = field(default_factory=dict)
     history: list[dict[str, Any]] = field(default_factory=list)
+    analyses: dict[str, Any] = field(default_factory=dict)
 
     @property
     def done(self) -> bool:
@@ -34,32 +42,51 @@ class RunState:
         return self.stage == len(STAGES)
 
     @property
-    def winners(self) -> list[Winner]:
-        """The Winner modules in processing order; the first is the input's."""
-        return list(winners(self.model).values())
+    def input_winner(self) -> Winner:
+        """The Winner in front of the first layer."""
+        return next(iter(winners(self.model).values()))
+
+    @property
+    def hidden(self) -> dict[str, Winner]:
+        """The Winners behind hidden layers by name, in processing order."""
+        return dict(list(winners(self.model).items())[1:])
+
+    @property
+    def dense_macs(self) -> int:
+        """MACs per image of the network without any pruning, padding included."""
+        return sum(
+            self.uses[name].outputs * pruning.weight_of(layer).numel()
+            for name, layer in self.layers.items()
+        )
+
+
+def network(config: TrainConfig) -> nn.Module:
+    """A freshly initialized network, its kernels in the memory format of its maps."""
+    model = models.build(config.model, config.model_args)
+    return model.to(config.device, memory_format=layout(model))  # type: ignore[call-overload,no-any-return]
 
 
 def fresh(config: TrainConfig) -> RunState:
     """The state before the first epoch: seeds torch's generator, then initializes the model."""
     torch.manual_seed(config.seed)
-    spec = models.spec(config.model)
-    model = models.build(config.model)
-    layers = pruning.mac_layers(model, spec.mac_layers)
+    model = network(config)
+    layers = models.mac_layers(model)
     pruning.attach(layers)
+    height, width, channels = models.spec(config.model).input_shape
+    image = torch.zeros(1, channels, height, width, device=config.device)
+    uses = budget.uses(model, layers, image)
     moments = {
-        name: InputMoments.of(pruning.fanout(layer).numel()) for name, layer in layers.items()
+        name: InputMoments.of(pruning.fanout(layer).numel(), config.device)
+        for name, layer in layers.items()
     }
-    return RunState(config, model, layers, new_optimizer(config, model, 0), moments)
+    state = RunState(config, model, layers, uses, new_optimizer(config, model, 0), moments)
+    state.rates = list(config.winner_rates or (1.0,) * len(state.hidden))
+    return state
 
 
 def new_optimizer(config: TrainConfig, model: nn.Module, stage: int) -> torch.optim.Optimizer:
     """The configured optimizer, without state, at the learning rate of a stage."""
-    lr = config.stage(STAGES[stage]).lr
-    if config.optimizer == "sgd":
-        return torch.optim.SGD(model.parameters(), lr, momentum=0.9, nesterov=True)
-    if config.optimizer == "adadelta":
-        return torch.optim.Adadelta(model.parameters(), lr)
-    return torch.optim.Adam(model.parameters(), lr)
+    return optimizers.new_optimizer(config, model, config.stage(STAGES[stage]).lr)
 
 
 def to_checkpoint(state: RunState) -> checkpoint.Checkpoint:
@@ -71,7 +98,13 @@ def to_checkpoint(state: RunState) -> checkpoint.Checkpoint:
     for name, moments in state.moments.items():
         tensors |= {f"square.{name}": moments.square, f"alive.{name}": moments.alive}
     tensors["rng"] = torch.get_rng_state()
-    data = {"stage": state.stage, "epoch": state.epoch, "history": state.history}
+    data = {
+        "stage": state.stage,
+        "epoch": state.epoch,
+        "rates": state.rates,
+        "history": state.history,
+        "analyses": state.analyses,
+    }
     return checkpoint.Checkpoint(tensors, data)
 
 
@@ -90,15 +123,17 @@ def from_checkpoint(config: TrainConfig, saved: checkpoint.Checkpoint) -> RunSta
         state.model.load_state_dict(part("model"))
         state.teacher = part("teacher")
         state.stage, state.epoch = int(saved.data["stage"]), int(saved.data["epoch"])
+        state.rates = [float(rate) for rate in saved.data.get("rates", state.rates)]
         state.history = list(saved.data["history"])
+        state.analyses = dict(saved.data.get("analyses", {}))
         if not state.done:
             state.optimizer = new_optimizer(config, state.model, state.stage)
         groups = state.optimizer.state_dict()["param_groups"]
         restored = checkpoint.unflatten_optimizer(part("optimizer"))
         state.optimizer.load_state_dict({"state": restored, "param_groups": groups})
         for name, moments in state.moments.items():
-            moments.square = saved.tensors[f"square.{name}"]
-            moments.alive = saved.tensors[f"alive.{name}"]
+            moments.square = saved.tensors[f"square.{name}"].to(config.device)
+            moments.alive = saved.tensors[f"alive.{name}"].to(config.device)
         torch.set_rng_state(saved.tensors["rng"])
     except (KeyError, ValueError, RuntimeError) as error:
         raise JpHwError("the checkpoint is not one of this model: train in a new folder") from error

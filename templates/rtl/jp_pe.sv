@@ -74,7 +74,6 @@ module jp_pe #(
       .PoolPrefix(PoolPrefix),
       .Lanes(Lanes),
       .ColumnBits(ColumnBits),
-      .Columns(Columns),
       .RingBits(RingBits),
       .ValueBits(ValueBits),
       .ValueSigned(ValueSigned),

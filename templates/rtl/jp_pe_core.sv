@@ -17,7 +17,6 @@ module jp_pe_core #(
     parameter PoolPrefix = "",       // of the tables of jp_drain
     parameter int Lanes = 1,
     parameter int ColumnBits = 1,
-    parameter int Columns = 2,       // words of the pointer memory
     parameter int RingBits = 1,
     parameter int ValueBits = 8,
     parameter int ValueSigned = 0,

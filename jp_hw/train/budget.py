@@ -1,0 +1,100 @@
+"""Densities of all layers at once, from what each weight is worth per MAC that it causes."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from jp_hw.train.measure import Inputs
+from jp_hw.train.pruning import InputMoments, mask_of, per_input, per_weight, weight_of
+
+
+@dataclass(frozen=True)
+class Uses:
+    """Per image, of one layer: ``taps``, how often a weight is used at each kernel position (zero
+    padding not counted; float (kernel height, kernel width), or (1,) of a Linear layer);
+    ``outputs`` and ``inputs``: positions of its maps, 1 for a Linear layer.
+    """
+
+    taps: Tensor
+    outputs: int = 1
+    inputs: int = 1
+
+
+def uses(model: nn.Module, layers: Mapping[str, nn.Module], image: Tensor) -> dict[str, Uses]:
+    """The uses of every layer for an input (1, C, H, W) of any values."""
+    training = model.training
+    model.eval()
+    found = {name: Uses(torch.ones(1, device=image.device)) for name in layers}
+    with torch.no_grad(), Inputs(layers) as inputs:
+        model(image)
+        for name, layer in layers.items():
+            if isinstance(layer, nn.Conv2d):
+                a = inputs[name]
+                size, out = a.shape[2:], layer(a).shape[2:]
+                rows, columns = (_taps(layer, axis, size[axis], out[axis]) for axis in (0, 1))
+                found[name] = Uses(
+                    (rows[:, None] * columns).to(a.device), out.numel(), size.numel()
+                )
+    model.train(training)
+    return found
+
+
+def _taps(layer: nn.Conv2d, axis: int, size: int, out: int) -> Tensor:
+    """Per kernel position along an axis: how many outputs read an input that exists."""
+    padding = layer.padding[axis]
+    assert isinstance(padding, int)
+    places = torch.arange(out) * layer.stride[axis] - padding
+    taps = torch.arange(layer.kernel_size[axis]) * layer.dilation[axis]
+    read = taps[:, None] + places
+    return ((read >= 0) & (read < size)).float().sum(1)
+
+
+def weight_costs(layer: nn.Module, uses: Uses, moments: InputMoments) -> Tensor:
+    """Expected MACs per image that each weight causes, float of the weight's shape."""
+    weight = weight_of(layer)
+    live = per_weight(moments.alive, weight, layer)
+    return live * uses.taps if weight.dim() == 4 else live
+
+
+def token_costs(layer: nn.Module, uses: Uses) -> Tensor:
+    """Mean MACs of one live activation of each input channel, float (input channels,)."""
+    mask = mask_of(layer)
+    return per_input(mask * uses.taps / uses.inputs if mask.dim() == 4 else mask, layer)
+
+
+def densities(
+    layers: Mapping[str, nn.Module],
+    scores: Mapping[str, Tensor],
+    costs: Mapping[str, Tensor],
+    macs: float,
+    floor: float,
+) -> list[float]:
+    """Densities that leave ``macs`` expected MACs per image, in the order of the layers.
+
+    ``scores``: what each weight is worth; squared, it is the energy that it gives its layer's
+    output per expected MAC. Weights of all layers are ranked by the share of their layer's energy
+    that they give per MAC, and taken from the best on while MACs last. Every layer keeps at least
+    ``floor`` of its weights, the best ones.
+    """
+    values, prices, owner = [], [], []
+    for index, name in enumerate(layers):
+        score, cost = scores[name].flatten(), costs[name].flatten().clamp(min=1e-6)
+        value = score.square() / (score.square() * cost).sum().clamp(min=1e-30)
+        sure = min(round(floor * len(score)), int((score > 0).sum()))
+        if sure:
+            value[score.topk(sure).indices] = torch.inf
+        value[score == 0] = -1.0
+        values.append(value)
+        prices.append(cost)
+        owner.append(torch.full((len(score),), index, device=score.device))
+    value, price, layer = torch.cat(values), torch.cat(prices), torch.cat(owner)
+    order = value.argsort(descending=True, stable=True)
+    order = order[value[order] >= 0]
+    fits = price[order].double().cumsum(0) <= macs
+    kept = torch.bincount(layer[order[fits | value[order].isinf()]], minlength=len(layers))
+    return [
+        max(1, int(count)) / scores[name].numel()
+        for count, name in zip(kept.tolist(), layers, strict=True)
+    ]

@@ -1,0 +1,220 @@
+"""Random networks through everything that must agree, bit by bit.
+
+`python tests/fuzz.py --networks N --seed S` draws N networks and compares the golden model with torch
+and with the decoder of the memory images (all of them), with the compiled HLS C++ (a share), and
+with the RTL in Icarus, with and without stalls, whose cycles are compared with the cycle model's (a
+share). A failure is shrunk by hypothesis, printed, and saved as a network file, which
+`python tests/fuzz.py --replay FILE` checks again. One seed gives the same networks every time.
+"""
+
+import argparse
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import emulation
+import numpy as np
+from decoder import decode
+from hypothesis import HealthCheck, Phase, given, seed, settings
+from random_networks import networks
+
+from jp_hw import boards, golden, ir_file
+from jp_hw.csim import csim
+from jp_hw.emit.hls import hls_files
+from jp_hw.emit.rtl import rtl_files
+from jp_hw.errors import JpHwError
+from jp_hw.ir import Network
+from jp_hw.macs import count
+from jp_hw.plan import Plan
+from jp_hw.schedule import Design, Placement, place, schedule
+from jp_hw.schedule.assign import assign, channel_work
+from jp_hw.schedule.cycles import simulate_cycles
+from jp_hw.simulate import frame_bytes, run_rtl
+
+BOARD = boards.load("pynq-z2")
+STALLS = (0.0, 0.3)
+
+
+def check_emulation(network: Network) -> None:
+    """The golden model against torch: every tensor."""
+    found = golden.tensors(network, network.samples)
+    for name, values in emulation.tensors(network, network.samples).items():
+        assert np.array_equal(found[name], values), f"torch has another {name}"
+
+
+def check_decoder(network: Network) -> None:
+    """The golden model against the memory images, in many streams, drained late and early."""
+    tensors = golden.tensors(network, network.samples)
+    for number, late in enumerate((False, True)):
+        placements = []
+        for i, layer in enumerate(network.layers):
+            work = channel_work(layer, tensors)
+            pes = min(work.shape[1], 1 + i + number)
+            streams = 1 if layer is network.layers[-1] else min(pes, 1 + number)
+            placements.append(Placement(assign(work, pes), streams))
+        design = place(network, BOARD, 100.0, placements)
+        logits, _, _ = decode(design, network.samples, late=late, seed=number)
+        assert np.array_equal(logits, golden.run(network, network.samples)), "decoder differs"
+
+
+def check_csim(network: Network) -> None:
+    """The golden model against the HLS C++ of the scheduled design."""
+    with tempfile.TemporaryDirectory() as name:
+        build = Plan(hls_files(scheduled(network)), {}).write(Path(name) / "build")
+        logits = csim(build, network.samples)
+    assert np.array_equal(logits, golden.run(network, network.samples)), "csim differs"
+
+
+def check_rtl(network: Network, simulator: str = "icarus") -> None:
+    """The golden model, its counts and the cycle model against the RTL."""
+    design = scheduled(network)
+    exact, counts = golden.run(network, network.samples), count(network, network.samples)
+    predicted = simulate_cycles(design, network.samples)
+    with tempfile.TemporaryDirectory() as name:
+        build = Plan(rtl_files(design), {}).write(Path(name) / "build")
+        for stall in STALLS:
+            run = run_rtl(
+                build,
+                [layer.name for layer in network.layers],
+                frame_bytes(network.samples),
+                network.classes,
+                simulator=simulator,
+                stall=stall,
+                settle=64 + max(1 << layer.ring_bits for layer in design.layers),
+                timeout=600,
+            )
+            assert np.array_equal(run.logits, exact), f"RTL differs at stall {stall}"
+            for layer in counts:
+                assert run.registers[f"{layer.name}_macs"] == layer.macs, f"MACs of {layer.name}"
+            if stall == 0.0:
+                ends = [end - run.start_cycle for end in run.end_cycles]
+                assert predicted.end_cycles.tolist() == ends, "the cycle model differs"
+
+
+def scheduled(network: Network) -> Design:
+    return schedule(network, BOARD, pes=3 * len(network.layers))
+
+
+Check = Callable[[Network], None]
+CHECKS: dict[str, Check] = {
+    "emulation": check_emulation,
+    "decoder": check_decoder,
+    "csim": check_csim,
+    "rtl": check_rtl,
+}
+
+
+@dataclass
+class Campaign:
+    """Checks a stream of networks: each check takes every n-th one."""
+
+    every: dict[str, int]
+    log: Callable[[str], None] = print
+    done: Counter[str] = field(default_factory=Counter)
+    kinds: Counter[str] = field(default_factory=Counter)
+    failing: tuple[str, Network] | None = None
+
+    def take(self, network: Network) -> None:
+        """Check a network; while a failure is being shrunk, only with the check that failed."""
+        if self.failing is not None:
+            self._check(self.failing[0], network)
+            return
+        number = self.done["networks"]
+        self.done["networks"] += 1
+        self._count(network)
+        for name, step in self.every.items():
+            if step and number % step == 0:
+                self._check(name, network)
+                self.done[name] += 1
+        if self.done["networks"] % 100 == 0:
+            self.log(self.summary)
+
+    def _check(self, name: str, network: Network) -> None:
+        try:
+            CHECKS[name](network)
+        except (AssertionError, JpHwError):
+            self.failing = (name, network)
+            raise
+
+    def _count(self, network: Network) -> None:
+        for layer in network.layers:
+            self.kinds["layers"] += 1
+            self.kinds["sums"] += len(layer.sources) > 1
+            self.kinds["pools"] += layer.pool is not None
+            rule = layer.requantize
+            self.kinds["tables"] += rule is not None and rule.table is not None
+
+    @property
+    def summary(self) -> str:
+        return ", ".join(f"{n} {name}" for name, n in (self.done + self.kinds).items())
+
+    def run(self, networks_: int, seed_: int, *, shrink: bool = True) -> None:
+        """Check so many networks of a seed; the shrunk failure is raised."""
+        phases = [Phase.generate, Phase.shrink] if shrink else [Phase.generate]
+
+        @seed(seed_)
+        @settings(
+            max_examples=networks_, deadline=None, database=None, phases=phases,
+            suppress_health_check=list(HealthCheck), print_blob=False,
+        )  # fmt: skip
+        @given(networks())
+        def body(network: Network) -> None:
+            self.take(network)
+
+        body()
+
+
+def report(campaign: Campaign, folder: Path) -> None:
+    """Print the last failing network, which is the smallest one, and save it."""
+    assert campaign.failing is not None
+    name, network = campaign.failing
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{name}.safetensors"
+    ir_file.save(network, path)
+    print(network)
+    print(f"{name} failed on this network; again with: python tests/fuzz.py --replay {path}")
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description="Random networks through everything.")
+    parser.add_argument("--networks", type=int, default=100, help="how many to draw")
+    parser.add_argument("--seed", type=int, help="of the networks; from the clock unless given")
+    parser.add_argument(
+        "--csim", type=int, default=1, help="every n-th one goes through csim, 0: none"
+    )
+    parser.add_argument(
+        "--rtl", type=int, default=10, help="every n-th one through Icarus, 0: none"
+    )
+    parser.add_argument("--replay", type=Path, help="check one saved network")
+    parser.add_argument("--out", type=Path, default=Path("build/fuzz"), help="where failures go")
+    options = parser.parse_args()
+    if options.replay:
+        network = ir_file.load(options.replay)
+        for name, check in CHECKS.items():
+            check(network)
+            print(f"{name}: as the golden model")
+        return 0
+    seed_ = options.seed if options.seed is not None else int(time.time())
+    print(f"seed {seed_}: again with python tests/fuzz.py --networks {options.networks} "
+          f"--csim {options.csim} --rtl {options.rtl} --seed {seed_}")  # fmt: skip
+    begin = time.monotonic()
+    campaign = Campaign(
+        {"emulation": 1, "decoder": 1, "csim": options.csim, "rtl": options.rtl},
+        log=lambda text: print(text, flush=True),
+    )
+    try:
+        campaign.run(options.networks, seed_)
+    except (AssertionError, JpHwError) as error:
+        print(f"{type(error).__name__}: {error}")
+        report(campaign, options.out)
+        return 1
+    print(f"{campaign.summary}: all equal, {time.monotonic() - begin:.0f} s")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

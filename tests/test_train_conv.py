@@ -1,0 +1,209 @@
+"""Training of a tiny residual and a tiny plain convolutional network, all stages."""
+
+import json
+import random
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from jp_hw import zoo
+from jp_hw.datasets import Dataset, Split
+from jp_hw.errors import JpHwError
+from jp_hw.train import Silent, TrainConfig, recipe, train
+from jp_hw.train.balance import group_counts
+
+EPOCHS = {"dense": 3, "prune": 2, "dynamic": 1, "static": 1}
+
+
+def synthetic(n: int = 224, seed: int = 0) -> Dataset:
+    """Colour images of four kinds: a bright quarter, noise everywhere."""
+    rng = np.random.default_rng(seed)
+    labels = np.arange(n + 64) % 4
+    images = rng.integers(0, 90, (n + 64, 32, 32, 3))
+    for k, (top, left) in enumerate(((0, 0), (0, 16), (16, 0), (16, 16))):
+        images[labels == k, top : top + 16, left : left + 16, k % 3] += 140
+    images = images.astype(np.uint8)
+    return Dataset("cifar10", Split(images[:n], labels[:n]), Split(images[n:], labels[n:]))
+
+
+def tiny(model: str = "resnet8", **changes: Any) -> TrainConfig:
+    stages = {name: {"epochs": epochs} for name, epochs in EPOCHS.items()}
+    small: dict[str, Any] = {
+        "resnet8": {"model_args": {"widths": (4, 8, 8)}, "shift": 1},
+        "convnet5": {"model_args": {"channels": (4, 6), "hidden": (12, 10)}},
+    }[model]
+    values = {
+        "batch_size": 32,
+        "holdout": 64,
+        "calibration": 64,
+        "sensitivity": 16,
+        "flip": False,
+        "prune_every": 2,
+        "macs": 0.2,
+        "optimizer": "muon",
+        "dense": {"epochs": EPOCHS["dense"], "lr": 0.03, "crop": 24},
+    }
+    return recipe(model, **{**stages, **small, **values, **changes})
+
+
+class Crash(Silent):
+    """Dies at a training step."""
+
+    def __init__(self, step: int) -> None:
+        self.left = step
+
+    def step(self, loss: float) -> None:
+        self.left -= 1
+        if self.left < 0:
+            raise KeyboardInterrupt
+
+
+def weights(folder: Path) -> bytes:
+    return (folder / "result" / zoo.TENSORS).read_bytes()
+
+
+@pytest.fixture(autouse=True)
+def _no_plots(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Plots take longer than these runs; the module's finished run has them."""
+    monkeypatch.setattr("jp_hw.train.plots.draw", lambda *_: None)
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("conv") / "run"
+    train(tiny(), synthetic(), folder, command="jp-hw train resnet8")
+    return folder
+
+
+def test_a_residual_network_goes_through_all_stages(finished: Path) -> None:
+    info = zoo.load(finished).info
+    figures = info["metrics"]["jpnet"]
+    assert [layer["name"] for layer in figures["layers"]][:4] == [
+        "conv",
+        "stacks.stack1.block1.conv1",
+        "stacks.stack1.block1.conv2",
+        "stacks.stack2.block1.conv1",
+    ]
+    assert len(figures["layers"]) == 10
+    assert 0.01 < figures["macs_kept"] < 0.22  # the budget, less what the thresholds take away
+    assert info["metrics"]["fake_quantized"]["bits"] == 8
+    analyses = json.loads((finished / "sensitivity.json").read_text())
+    assert set(analyses) == {"dense", "prune"}
+    assert set(analyses["prune"]["winner_rates"]) == {
+        "win",
+        *(f"stacks.stack{i}.block1.win{j}" for i in (1, 2, 3) for j in (1, 2)),
+    }
+    for name in ("macs", "densities", "sensitivity-dense", "sensitivity-prune"):
+        assert (finished / f"{name}.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_the_artifact_computes_what_was_measured(finished: Path) -> None:
+    artifact, test = zoo.load(finished), synthetic().test
+    x = torch.tensor(test.images).permute(0, 3, 1, 2).float() / 255
+    with torch.no_grad():
+        accuracy = (artifact.model()(x).argmax(1).numpy() == test.labels).mean()
+    assert artifact.info["metrics"]["jpnet"]["accuracy"] == pytest.approx(accuracy)
+
+
+def test_stopped_and_killed_run_ends_bit_identical(finished: Path, tmp_path: Path) -> None:
+    assert train(tiny(), synthetic(), tmp_path / "run", until="dense") is None
+    assert not (tmp_path / "run" / "result").exists()
+    step = random.Random(5).randrange(1, 5 * (EPOCHS["prune"] + 2))
+    with pytest.raises(KeyboardInterrupt):
+        train(tiny(), synthetic(), tmp_path / "run", progress=Crash(step))
+    train(tiny(), synthetic(), tmp_path / "run")
+    assert weights(tmp_path / "run") == weights(finished), f"interrupted in step {step}"
+
+
+def test_the_dense_stage_of_another_run_can_be_taken_over(finished: Path, tmp_path: Path) -> None:
+    train(tiny(), synthetic(), tmp_path / "same", base=finished)
+    assert weights(tmp_path / "same") == weights(finished)
+    with pytest.raises(JpHwError, match="trained with another seed, shift: give the same"):
+        train(tiny(seed=1, shift=2), synthetic(), tmp_path / "other", base=finished)
+    with pytest.raises(JpHwError, match="is no training run"):
+        train(tiny(), synthetic(), tmp_path / "other", base=tmp_path)
+    assert not (tmp_path / "other").exists()
+
+
+def test_balanced_masks_hold_to_the_end(tmp_path: Path) -> None:
+    quick = {"dense": {"epochs": 1}, "winner_rates": (0.4,) * 7, "sensitivity": 0}
+    train(tiny(balance=2, **quick), synthetic(96), tmp_path / "run")
+    tensors = zoo.load(tmp_path / "run").tensors
+    for name in ("stacks.stack1.block1.conv2", "stacks.stack3.block1.conv1", "fc"):
+        counts = group_counts(torch.tensor(tensors[f"{name}.weight"]), 1, 2)
+        assert counts.sum() > 0
+        assert torch.equal(counts[..., 0], counts[..., 1]), name
+
+
+def test_plain_convolutions_with_dropout_and_predicted_thresholds(tmp_path: Path) -> None:
+    config = tiny(
+        "convnet5", sampled=True, dropout=True, optimizer="adadelta", label_smoothing=0.1,
+        winner_rates=(0.2, 0.2, 0.3, 0.3),
+        model_args={"channels": (8, 8), "hidden": (12, 10), "activation": "leaky_relu"},
+        dense={"epochs": 2, "lr": 1.0}, prune={"epochs": 1, "lr": 0.5},
+    )  # fmt: skip
+    info = train(config, synthetic(), tmp_path / "run")
+    assert info is not None
+    figures = info["metrics"]["jpnet"]
+    assert zoo.load(tmp_path / "run").samples().images.shape[1:] == (24, 24, 3)
+    for layer, rate in zip(figures["layers"][1:], (0.2, 0.2, 0.3, 0.3), strict=True):
+        assert 0 < layer["input_rate"] < 1.6 * rate
+
+
+def test_alexnet_learns_from_a_folder_of_pictures(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    for part, count in (("train", 8), ("val", 3)):
+        for label, name in enumerate(("dark", "light")):
+            (tmp_path / "data" / part / name).mkdir(parents=True)
+            for number in range(count):
+                pixels = rng.integers(0, 100, (40, 50, 3)) + 150 * label
+                picture = Image.fromarray(pixels.astype(np.uint8))
+                picture.save(tmp_path / "data" / part / name / f"{number}.jpg")
+    stage = {"epochs": 1, "lr": 0.01}
+    changes: dict[str, Any] = {
+        "model_args": {"width": 4, "hidden": 8, "classes": 2},
+        "batch_size": 6, "holdout": 4, "calibration": 6, "sensitivity": 4, "precision": "bfloat16",
+        "prune_every": 1, "winner_rates": (0.6,) * 7, "macs": 0.8, "mac_penalty": 0.0,
+    }  # fmt: skip
+    config = recipe(
+        "alexnet",
+        **changes,
+        dense={"epochs": 3, "lr": 0.05},
+        prune=stage,
+        dynamic=stage,
+        static=stage,
+    )
+    info = train(config, tmp_path / "data", tmp_path / "run")
+    assert info is not None
+    assert info["classes"] == 2
+    assert 0 < info["metrics"]["jpnet"]["macs_kept"] < 0.8
+    assert len(info["metrics"]["jpnet"]["layers"]) == 8
+    wrong = recipe("alexnet", **{**changes, "model_args": {"width": 4, "classes": 1}})
+    with pytest.raises(JpHwError, match=r"has 1: give --set model_args.classes=2"):
+        train(wrong, tmp_path / "data", tmp_path / "other")
+
+
+def test_a_missing_gpu_is_named(tmp_path: Path) -> None:
+    if torch.cuda.is_available():
+        pytest.skip("there is a GPU")
+    with pytest.raises(JpHwError, match="torch finds no GPU"):
+        train(tiny(device="cuda"), synthetic(), tmp_path / "run")
+
+
+def test_two_processes_share_each_batch(tmp_path: Path) -> None:
+    epochs = {"dense": {"epochs": 1}, "prune": {"epochs": 1}, "static": {"epochs": 1}}
+    config = tiny(processes=2, sensitivity=0, winner_rates=(0.4,) * 7, **epochs)
+    seen: list[str] = []
+
+    class Watch(Silent):
+        def epoch(self, row: dict[str, Any]) -> None:
+            seen.append(row["stage"])
+
+    info = train(config, synthetic(96), tmp_path / "run", progress=Watch())
+    assert info is not None
+    assert seen == ["dense", "prune", "dynamic", "static"]
+    assert info["metrics"]["jpnet"]["macs_kept"] < 0.25
