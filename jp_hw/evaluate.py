@@ -71,12 +71,14 @@ def network_of(artifact: zoo.Artifact, weight_bits: int = 8, activation_bits: in
 def evaluate(model: str, data: Path | None = None, images: int | None = None) -> Evaluation:
     """Evaluate a zoo network, or an artifact's folder, on its test set.
 
-    data: the data folder; images: only so many. activations_kept counts a layer's *inputs*. Raises
-    JpHwError for an unknown model or missing data.
+    data: the data folder; images: only so many. Larger images are cut to the network's size at their
+    centre. activations_kept counts a layer's *inputs*. Raises JpHwError for an unknown model or
+    missing data.
     """
     artifact = zoo.load(model)
     dataset = str(artifact.info["dataset"]["name"])
-    test = datasets.load(dataset, data).test
+    whole = datasets.load(dataset, data).test
+    test = datasets.centre(whole, artifact.input_shape[:2]).loaded()
     test = test if images is None else test[slice(0, images)]
     network = network_of(artifact)
     logits = [golden.run(network, test.images[i : i + BATCH]) for i in range(0, len(test), BATCH)]

@@ -61,7 +61,22 @@ def write(
         "winner_rates_wanted": state.rates,
         "last_session_seconds": round(seconds, 1),
     }
-    record = {
+    record = _record(state, dataset, command, metrics)
+    return zoo.save(
+        folder / "result",
+        record,
+        {name: tensor.detach() for name, tensor in model.state_dict().items()},
+        samples=test[:SAMPLES],
+        calibration=train[:CALIBRATION].loaded(),
+    )
+
+
+def _record(
+    state: RunState, dataset: Dataset, command: str, metrics: dict[str, Any]
+) -> dict[str, Any]:
+    """What goes into model.json."""
+    config, spec = state.config, models.spec(state.config.model)
+    return {
         "name": config.model,
         "model": {"builder": config.model, "args": dict(config.model_args)},
         "dataset": {
@@ -82,13 +97,6 @@ def write(
         "packages": {name: metadata.version(name) for name in PACKAGES},
         "metrics": metrics,
     }
-    return zoo.save(
-        folder / "result",
-        record,
-        {name: tensor.detach() for name, tensor in model.state_dict().items()},
-        samples=test[:SAMPLES],
-        calibration=train[:CALIBRATION].loaded(),
-    )
 
 
 def _measured(
