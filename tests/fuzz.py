@@ -8,6 +8,8 @@ share). A failure is shrunk by hypothesis, printed, and saved as a network file,
 """
 
 import argparse
+import os
+import subprocess
 import sys
 import tempfile
 import time
@@ -23,17 +25,19 @@ from hypothesis import HealthCheck, Phase, given, seed, settings
 from random_networks import networks
 
 from jp_hw import boards, golden, ir_file
-from jp_hw.csim import csim
+from jp_hw.csim import FLAGS, ap_types, csim
 from jp_hw.emit.hls import hls_files
 from jp_hw.emit.rtl import rtl_files
 from jp_hw.errors import JpHwError
 from jp_hw.ir import Network
 from jp_hw.macs import count
 from jp_hw.plan import Plan
+from jp_hw.resources import data_dir
 from jp_hw.schedule import Design, Placement, place, schedule
 from jp_hw.schedule.assign import assign, channel_work
 from jp_hw.schedule.cycles import simulate_cycles
 from jp_hw.simulate import frame_bytes, run_rtl
+from jp_hw.templates_env import static
 
 BOARD = boards.load("pynq-z2")
 STALLS = (0.0, 0.3)
@@ -93,6 +97,23 @@ def check_rtl(network: Network, simulator: str = "icarus") -> None:
             if stall == 0.0:
                 ends = [end - run.start_cycle for end in run.end_cycles]
                 assert predicted.end_cycles.tolist() == ends, "the cycle model differs"
+
+
+def quick_compiler(folder: Path) -> None:
+    """Let csim compile without optimization, and with its headers precompiled: that is most of it."""
+    headers = folder / "headers.hpp"
+    for name in static_hls():
+        (folder / name).write_text(static(f"hls/{name}"))
+    headers.write_text('#include "jp_engine.hpp"\n#include <fstream>\n#include <iterator>\n')
+    flags = [*FLAGS, "-O0", "-w", "-isystem", str(ap_types())]
+    subprocess.run(["g++", *flags, "-x", "c++-header", headers, "-o", f"{headers}.gch"], check=True)
+    os.environ["CXX"], os.environ["CXXFLAGS"] = "g++", f"-O0 -w -include {headers}"
+
+
+def static_hls() -> list[str]:
+    """Names of the HLS back end's headers."""
+    folder = data_dir("templates").joinpath("hls")
+    return sorted(path.name for path in folder.glob("*.hpp"))
 
 
 def scheduled(network: Network) -> Design:
@@ -202,6 +223,8 @@ def main() -> int:
     print(f"seed {seed_}: again with python tests/fuzz.py --networks {options.networks} "
           f"--csim {options.csim} --rtl {options.rtl} --seed {seed_}")  # fmt: skip
     begin = time.monotonic()
+    headers = tempfile.TemporaryDirectory()
+    quick_compiler(Path(headers.name))
     campaign = Campaign(
         {"emulation": 1, "decoder": 1, "csim": options.csim, "rtl": options.rtl},
         log=lambda text: print(text, flush=True),

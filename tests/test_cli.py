@@ -12,6 +12,7 @@ from safetensors.numpy import load_file, save_file
 
 from jp_hw import zoo
 from jp_hw.build import Build
+from jp_hw.resources import data_dir
 
 
 def run(
@@ -59,7 +60,9 @@ def test_pes_and_clock(tmp_path: Path) -> None:
 
 def test_unknown_names(tmp_path: Path) -> None:
     assert "mlp3" in fails("generate", "nosuchnet", cwd=tmp_path)
-    assert "unknown board nosuch; choose one of pynq-z2" in fails("generate", "--board", "nosuch")
+    message = fails("generate", "--board", "nosuch")
+    assert "unknown board nosuch; choose one of " in message
+    assert ", pynq-z2, " in message
     assert "no build folder" in fails("csim", tmp_path)
     assert "no build folder" in fails("simulate", tmp_path / "missing")
     assert "no build folder" in fails("synth", tmp_path)
@@ -67,10 +70,11 @@ def test_unknown_names(tmp_path: Path) -> None:
 
 def test_network_that_does_not_fit(tmp_path: Path) -> None:
     board = tmp_path / "tiny.toml"
-    board.write_text(
-        'name = "tiny"\ndescription = "too small"\npart = "xc7none"\nfamily = "xc7"\n'
-        "clock_mhz = 100\n[budget]\nlut = 500\nff = 106400\ndsp = 220\nbram18 = 280\n"
-    )
+    real = data_dir("boards").joinpath("pynq-z2.toml").read_text()
+    small = real.replace('name = "pynq-z2"', 'name = "tiny"').replace("lut = 53200", "lut = 500")
+    assert small.count("tiny") == 1
+    assert "lut = 500" in small
+    board.write_text(small)
     message = fails("generate", "--board", board, cwd=tmp_path)
     assert "mlp3 does not fit tiny even with one PE per layer" in message
     assert "LUT of 500" in message

@@ -94,7 +94,9 @@ def layer_design(
     ring_bits = bits_for(ring * row_words - 1)
     total = sum(part.count for part in parts)
     firsts = np.cumsum([0, *(part.count for part in parts)])
-    pointers, weights = columns.pe_memories(layer.name, parts, mapping.pes, layer.weight_bits)
+    pointers, weights = columns.pe_memories(
+        layer.name, parts, mapping.pes, layer.weight_bits, ring_bits
+    )
     lanes = tuple(
         columns.lane(
             f"{layer.name}_lane{i:02}", feed.source.tensor, feed.stream, part, int(first),

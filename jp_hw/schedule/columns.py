@@ -180,14 +180,18 @@ def lane(
 
 
 def pe_memories(
-    layer: str, lanes: Sequence[LaneColumns], pes: int, weight_bits: int
+    layer: str, lanes: Sequence[LaneColumns], pes: int, weight_bits: int, ring_bits: int
 ) -> tuple[tuple[Memory, ...], tuple[Memory, ...]]:
-    """Column pointers and weights of every PE; widths are the same in all PEs of the layer."""
+    """Column pointers and weights of every PE; widths are the same in all PEs of the layer.
+
+    Offsets are modulo the ring, as all addresses are.
+    """
     lengths = np.concatenate([lane.lengths for lane in lanes], axis=1)
     pe, offset, weight = (
         np.concatenate([getattr(lane, name) for lane in lanes])
         for name in ("pe", "offset", "weight")
     )
+    offset = offset % (1 << ring_bits)
     sizes = np.stack([np.bincount(lane.pe, minlength=pes) for lane in lanes], axis=1)
     before = np.cumsum(sizes, axis=1) - sizes
     starts = np.concatenate(
