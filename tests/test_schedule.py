@@ -24,7 +24,7 @@ from random_networks import networks
 from jp_hw import boards, golden
 from jp_hw.boards import Board
 from jp_hw.errors import JpHwError
-from jp_hw.ir import Network, Shape
+from jp_hw.ir import INPUT, Network, Shape, Source
 from jp_hw.schedule import Design, Lane, LayerDesign, Placement, place, schedule
 from jp_hw.schedule.allocate import loads
 from jp_hw.schedule.assign import assign, channel_work
@@ -414,3 +414,17 @@ def test_sums_beyond_the_logits_are_refused() -> None:
 
 def _sizes(shape: Shape) -> tuple[int, int, int]:
     return shape.height, shape.width, shape.channels
+
+
+def test_column_ids_are_as_wide_in_the_tables_as_in_the_parameters() -> None:
+    """Tables are padded to two words, so that two lanes of one column each look like four."""
+    ones = np.ones((2, 1, 1, 1), np.int64)
+    network = mlp(0, (1, 2))
+    twice = replace(network.layers[0], sources=(Source(INPUT, ones), Source(INPUT, 2 * ones)))
+    design = schedule(with_layers(network, twice), BOARD)
+    assert [lane.masks.depth for lane in design.layers[0].lanes] == [2, 2]
+    assert design.layers[0].column_bits == 1
+    for layer in (layer for kind in KINDS for layer in design_of(kind).layers):
+        for lane in layer.lanes:
+            assert lane.rows.fields[0].bits == lane.columns.fields[0].bits == layer.column_bits
+            assert lane.first_column < 1 << layer.column_bits

@@ -199,14 +199,9 @@ class LayerDesign:
         return self.out_width * self.slots * (1 if self.pool is None else self.pool.taps)
 
     @property
-    def columns(self) -> int:
-        """Number of columns of all lanes."""
-        return sum(lane.masks.depth for lane in self.lanes)
-
-    @property
     def column_bits(self) -> int:
-        """Bits of a column id."""
-        return bits_for(self.columns - 1)
+        """Bits of a column id of any lane."""
+        return self.lanes[0].rows.fields[0].bits
 
     @property
     def physical_channels(self) -> int:
