@@ -68,6 +68,15 @@ def test_unknown_names(tmp_path: Path) -> None:
     assert "no build folder" in fails("synth", tmp_path)
 
 
+def test_test_benches_that_cannot_be(demo_build: Build) -> None:
+    folder = demo_build.folder
+    message = fails("simulate", folder, "--bench", "nosuch")
+    assert "unknown bench nosuch; choose one of cocotb, compiled" in message
+    for option in (["--simulator", "icarus"], ["--waves"]):
+        message = fails("simulate", folder, "--bench", "compiled", *option)
+        assert "use --bench cocotb" in message
+
+
 def test_network_that_does_not_fit(tmp_path: Path) -> None:
     board = tmp_path / "tiny.toml"
     real = data_dir("boards").joinpath("pynq-z2.toml").read_text()
