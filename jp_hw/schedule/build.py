@@ -12,7 +12,6 @@ from jp_hw.schedule import columns, thresholds
 from jp_hw.schedule.buffers import with_buffers
 from jp_hw.schedule.design import (
     Field,
-    Lane,
     LayerDesign,
     Memory,
     Stream,
@@ -25,8 +24,7 @@ from jp_hw.schedule.geometry import ring_rows, windows
 BEAT = 8
 """Bytes of one beat of the input stream."""
 MARKER_COLUMN = -1
-"""Stands for a marker where columns are listed, and NO_COLUMN for no token at all."""
-NO_COLUMN = -2
+"""Stands for a marker where ids are listed."""
 MAX_LANES = 64
 FIFO_DEPTH = 16
 WINNER_DEPTH = 32
@@ -105,7 +103,8 @@ def layer_design(
         )
         for i, (feed, part, first) in enumerate(zip(feeds, parts, firsts, strict=False))
     )  # fmt: skip
-    signed = any(lane.token.value_signed for lane in lanes)
+    tokens = [lane.token for lane in lanes]
+    signed = any(token.value_signed for token in tokens)
     return LayerDesign(
         name=layer.name,
         pes=mapping.pes,
@@ -115,7 +114,7 @@ def layer_design(
         map_width=layer.map.width,
         out_height=layer.output.height,
         out_width=layer.output.width,
-        value_bits=max(t.value_bits + (signed and not t.value_signed) for t in map(_token, lanes)),
+        value_bits=max(t.value_bits + (signed and not t.value_signed) for t in tokens),
         value_signed=signed,
         accumulator_bits=accumulator_bits,
         sum_bits=sum_bits,
@@ -133,10 +132,6 @@ def layer_design(
         fifo_depth=FIFO_DEPTH,
         winner_depth=WINNER_DEPTH,
     )
-
-
-def _token(lane: Lane) -> TokenFormat:
-    return lane.token
 
 
 def _streams(
