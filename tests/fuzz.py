@@ -14,9 +14,11 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from unittest import mock
 
 import emulation
 import numpy as np
@@ -99,15 +101,28 @@ def check_rtl(network: Network, simulator: str = "icarus") -> None:
                 assert predicted.end_cycles.tolist() == ends, "the cycle model differs"
 
 
-def quick_compiler(folder: Path) -> None:
-    """Let csim compile without optimization, and with its headers precompiled: that is most of it."""
+@contextmanager
+def quick_compiler() -> Iterator[None]:
+    """Let csim compile without optimization, and with its headers precompiled: that is most of it.
+
+    It works by ``CXX`` and ``CXXFLAGS``, which Verilator reads too: they are put back at the end.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        headers = precompiled_headers(Path(folder))
+        names = {"CXX": "g++", "CXXFLAGS": f"-O0 -w -include {headers}"}
+        with mock.patch.dict(os.environ, names):
+            yield
+
+
+def precompiled_headers(folder: Path) -> Path:
+    """The HLS back end's headers in ``folder``, and one that includes them all, precompiled."""
     headers = folder / "headers.hpp"
     for name in static_hls():
         (folder / name).write_text(static(f"hls/{name}"))
     headers.write_text('#include "jp_engine.hpp"\n#include <fstream>\n#include <iterator>\n')
     flags = [*FLAGS, "-O0", "-w", "-isystem", str(ap_types())]
     subprocess.run(["g++", *flags, "-x", "c++-header", headers, "-o", f"{headers}.gch"], check=True)
-    os.environ["CXX"], os.environ["CXXFLAGS"] = "g++", f"-O0 -w -include {headers}"
+    return headers
 
 
 def static_hls() -> list[str]:
@@ -223,14 +238,13 @@ def main() -> int:
     print(f"seed {seed_}: again with python tests/fuzz.py --networks {options.networks} "
           f"--csim {options.csim} --rtl {options.rtl} --seed {seed_}")  # fmt: skip
     begin = time.monotonic()
-    headers = tempfile.TemporaryDirectory()
-    quick_compiler(Path(headers.name))
     campaign = Campaign(
         {"emulation": 1, "decoder": 1, "csim": options.csim, "rtl": options.rtl},
         log=lambda text: print(text, flush=True),
     )
     try:
-        campaign.run(options.networks, seed_)
+        with quick_compiler():
+            campaign.run(options.networks, seed_)
     except (AssertionError, JpHwError) as error:
         print(f"{type(error).__name__}: {error}")
         report(campaign, options.out)

@@ -1,5 +1,6 @@
 """A small budget of fuzzing with a fixed seed, and the fuzzer's own bookkeeping."""
 
+import os
 from pathlib import Path
 
 import fuzz
@@ -60,9 +61,11 @@ def test_a_failure_is_shrunk_saved_and_replayed(
     right = golden.requantize
     monkeypatch.setattr("sys.argv", ["fuzz.py", "--networks", "60", "--seed", "3", "--csim", "0",
                                      "--rtl", "0", "--out", str(tmp_path)])  # fmt: skip
+    environment = dict(os.environ)
     with monkeypatch.context() as patch:
         patch.setattr(golden, "requantize", wrong)
         assert fuzz.main() == 1
+    assert dict(os.environ) == environment, "Verilator's builds read CXXFLAGS too"
     said = capsys.readouterr().out
     assert "seed 3: again with python tests/fuzz.py --networks 60" in said
     path = tmp_path / "emulation.safetensors"
