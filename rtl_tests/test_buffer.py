@@ -9,6 +9,7 @@ SETS = {
     "two": {"Width": 1, "Depth": 2},
     "one": {"Width": 5, "Depth": 1},
     "four": {"Width": 73, "Depth": 4},
+    "most in LUTs": {"Width": 6, "Depth": 128},
     "thousand": {"Width": 17, "Depth": 1000},
 }
 

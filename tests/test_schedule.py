@@ -370,10 +370,10 @@ def test_lanes_of_different_formats_share_one() -> None:
 def test_buffers_are_where_a_shorter_way_waits_for_a_longer_one() -> None:
     design = spread(residual())
     buffers = {
-        (layer.name, lane.tensor, lane.stream): lane.buffer
+        (layer.name, lane.tensor, lane.stream): lane.waits
         for layer in design.layers
         for lane in layer.lanes
-        if lane.buffer
+        if lane.waits
     }
     assert {key[:2] for key in buffers} == {("a2", "stem"), ("b2", "a2")}
     # two 3x3 convolutions of padding 1: row y of their sums needs rows up to y + 2 of the stem
@@ -388,9 +388,26 @@ def stream_slice(first: int, pes: int) -> slice:
     return slice(first, first + pes)
 
 
-def test_a_chain_needs_no_buffer() -> None:
+def test_in_a_chain_nothing_has_to_wait() -> None:
     for kind in ("mlp", "groups", "stride and padding"):
-        assert not any(lane.buffer for layer in design_of(kind).layers for lane in layer.lanes)
+        assert not any(lane.waits for layer in design_of(kind).layers for lane in layer.lanes)
+
+
+def test_maps_have_room_for_two_rows_at_least_before_a_layer() -> None:
+    """But not the input, which waits in the host, nor what is too little to be worth a memory."""
+    design = spread(residual())
+    for lane in (lane for layer in design.layers for lane in layer.lanes):
+        if lane.tensor == INPUT or lane.height == 1:
+            assert lane.buffer == lane.waits == 0
+        else:
+            own = next(layer for layer in design.layers if layer.name == lane.tensor)
+            stream = own.streams[lane.stream]
+            used = own.channel_of[stream_slice(stream.first_pe, stream.pes)] >= 0
+            row = lane.width * np.count_nonzero(used) + 1
+            slack = min(128, 2 * row)
+            assert lane.buffer == max(lane.waits, slack if slack >= 64 else 0)
+    assert any(lane.buffer > lane.waits for layer in design.layers for lane in layer.lanes)
+    assert not any(lane.buffer for layer in design_of("mlp").layers for lane in layer.lanes)
 
 
 # --- what cannot be generated ------------------------------------------------------------------

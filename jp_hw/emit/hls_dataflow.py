@@ -153,7 +153,7 @@ class _Builder:
     def held(self, layer: LayerDesign, number: int, tokens: Fifo) -> Fifo:
         """The FIFO that a lane reads: one more, if tokens must wait there for other lanes."""
         lane = layer.lanes[number]
-        if number == 0 and lane.buffer <= TOKEN_DEPTH:
+        if number == 0 and lane.waits <= TOKEN_DEPTH:
             return tokens
         name = f"{self.name_of[layer.name]}_lane{number}"
         accepted = _accepted(layer, number, self.clock)
@@ -163,7 +163,7 @@ class _Builder:
         self.passages.append(
             Passage(f"{name}_hold_of", lane.token, lane.height, words, tuple(accepted.tolist()))
         )
-        depth = max(TOKEN_DEPTH, 1 << max(lane.buffer - 1, 0).bit_length())
+        depth = max(TOKEN_DEPTH, 1 << max(lane.waits - 1, 0).bit_length())
         held = self.fifo(f"{name}_held", lane.token.width, depth)
         self.process(f"{name}_hold", f"jp::hold<{name}_hold_of>", tokens, held)
         return held

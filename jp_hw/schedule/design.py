@@ -90,8 +90,9 @@ class TokenFormat:
 class Lane:
     """One token stream into a layer, with its own dispatcher.
 
-    tensor, stream: where its tokens come from. buffer: tokens that must find room before it (0 or
-    few: none is needed), or layers that wait for one another could wait forever.
+    tensor, stream: where its tokens come from. waits: tokens that must find room before it (0 or
+    few: none need to), or layers that wait for one another could wait forever. buffer: tokens that
+    do find room in the RTL; what is more than that evens out the layers' pace.
     rows: word y = (row term, row base, number of output rows complete after input row y).
     columns: word x = (column term, column base).
     masks: word id = one bit per PE whose column `id` is not empty.
@@ -109,6 +110,7 @@ class Lane:
     rows: Memory
     columns: Memory
     masks: Memory
+    waits: int = 0
     buffer: int = 0
 
 

@@ -12,6 +12,8 @@ from jp_hw.schedule.design import Lane, LayerDesign, Memory
 BRAM_BITS = 18 * 1024
 BLOCK_ROM_BITS = 2048
 """Read-only memories of so many bits go to block RAM (`jp_rom`), smaller ones to LUTs."""
+LUT_BUFFER = 128
+"""Buffers of so many tokens at most are LUT RAM (`jp_buffer`)."""
 
 
 @dataclass(frozen=True)
@@ -92,8 +94,10 @@ def buffer(lane: Lane) -> Resources:
     """The buffer before a lane."""
     if not lane.buffer:
         return Resources(0, 0, 0, 0)
-    blocks = -(-lane.buffer * lane.token.width // BRAM_BITS)
-    return Resources(60, 40 + lane.token.width, 0, blocks)
+    width, depth = lane.token.width, lane.buffer
+    if depth <= LUT_BUFFER:
+        return Resources(40 + lutram(depth, width), 40 + width, 0, 0)
+    return Resources(60, 40 + width, 0, -(-depth * width // BRAM_BITS))
 
 
 def layer_resources(layer: LayerDesign) -> Resources:

@@ -1,5 +1,6 @@
-// Deep first-in first-out queue in block RAM: holds a shortcut's tokens while the longer way works.
+// Deep first-in first-out queue: holds a shortcut's tokens while the longer way works, or a burst.
 //
+// The memory is block RAM, or LUT RAM where Depth is no more than LutDepth.
 // Contract: AXI4-Stream handshake on both sides, registered outputs; at least Depth words fit. A word
 // comes out two cycles after it went in at the earliest; one word a cycle in the steady state.
 module jp_buffer #(
@@ -18,7 +19,8 @@ module jp_buffer #(
   localparam int AddrBits = Depth > 2 ? $clog2(Depth) : 1;
   localparam logic [AddrBits-1:0] Last = AddrBits'(Depth > 2 ? Depth - 1 : 1);
 
-  logic [Width-1:0] mem [int'(Last) + 1];
+  localparam int LutDepth = 128;
+
   logic [AddrBits-1:0] write_q, read_q;
   logic [AddrBits:0] level_q, level_d;  // words in mem; one more can be in data_o
   logic push, pop, filled_q;
@@ -27,9 +29,20 @@ module jp_buffer #(
   assign pop = filled_q && (!valid_o || ready_i);
   assign level_d = level_q + {{AddrBits{pop && !push}}, pop ^ push};
 
-  always_ff @(posedge clk_i) begin
-    if (push) mem[write_q] <= data_i;
-    if (pop) data_o <= mem[read_q];
+  if (Depth <= LutDepth) begin : g_lut
+    (* ram_style = "distributed" *)
+    logic [Width-1:0] mem [int'(Last) + 1];
+    always_ff @(posedge clk_i) begin
+      if (push) mem[write_q] <= data_i;
+      if (pop) data_o <= mem[read_q];
+    end
+  end else begin : g_block
+    (* ram_style = "block" *)
+    logic [Width-1:0] mem [int'(Last) + 1];
+    always_ff @(posedge clk_i) begin
+      if (push) mem[write_q] <= data_i;
+      if (pop) data_o <= mem[read_q];
+    end
   end
 
   always_ff @(posedge clk_i) begin
