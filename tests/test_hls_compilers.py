@@ -15,13 +15,13 @@ from jp_hw.cli import app, main
 from jp_hw.errors import JpHwError
 from jp_hw.hls import compile_hls, find, open_hls
 from jp_hw.hls.compilers import Compiler, command
-from jp_hw.hls.reports import HlsLoop, HlsReport, read_report
+from jp_hw.hls.reports import HlsLoop, HlsReport, read_report, source_name
 from jp_hw.hls.wrapper import ports_of, wrapper
 from jp_hw.simulate import simulate
 
 DATA = Path(__file__).parent / "data"
 BOARD = boards.load("pynq-z2")
-BAMBU_VERSION = "Version: PandA 2024.10 - Revision 683d871"
+BAMBU_VERSION = "Version: PandA 2024.10 - Revision 683d87153f20f75687bfdb928fdd6256abcab09f-main"
 VITIS_VERSION = "****** vitis-run v2024.1 (64-bit)"
 SOLUTION = "jp_accelerator_hls/solution/syn"
 
@@ -289,13 +289,28 @@ def test_vitis_report() -> None:
     assert HlsReport.from_json(json.loads(json.dumps(report.to_json()))) == report
 
 
+@pytest.mark.parametrize(
+    ("symbol", "name"),
+    [
+        ("jp_accelerator", "jp_accelerator"),
+        ("_Z11input_alignR10ac_channelI6ac_intILi73ELb0EEE", "input_align"),
+        ("_ZN2jp4copyI10stem_forksEEvRN3hls6streamIiEE", "jp::copy<stem_forks>"),
+        ("_ZN2jp5clearILi4EEEvv", "jp::clear"),
+    ],
+)
+def test_names_of_functions_as_in_the_source(symbol: str, name: str) -> None:
+    assert source_name(symbol) == name
+
+
 def test_bambu_report() -> None:
+    """Of a recorded run on a perceptron of 2 + 1 PEs: three of its functions' blocks, unchanged."""
     report = read_report("bambu", "2024.10", 10.0, DATA / "bambu.log")
     states = {module.name: module.states for module in report.modules}
-    assert states == {"fc1_pe000_accumulate": 24, "input_align": 9}
-    assert report.modules[0].resources == {"area": 1280, "dsp": 1, "ff": 513}
-    assert report.resources == {"area": 1682, "dsp": 1, "ff": 714}
-    assert report.estimated_ns == 1000 / 100.1
+    assert states == {"fc1_pe000_accumulate": 37, "input_align": 20, "jp_accelerator": 35}
+    assert report.modules[0].resources == {"area": 4286, "dsp": 2, "ff": 603}
+    # the top's area holds what it calls
+    assert report.resources == {"area": 42978, "dsp": 2, "ff": 603 + 367 + 160}
+    assert report.estimated_ns == 1000 / 125.00000000000013
     assert report.loops == () and report.latency_cycles is None
     assert HlsReport.from_json(json.loads(json.dumps(report.to_json()))) == report
 

@@ -140,6 +140,22 @@ def _resources(element: ET.Element) -> dict[str, int]:
 
 # --- PandA-Bambu: its log ------------------------------------------------------------------------
 
+
+def source_name(symbol: str) -> str:
+    """A function's name as in the C++: of a mangled one the qualified name, and its first template
+    argument if that is a class. Source: Itanium C++ ABI, 5.1 (external names)."""
+    if not symbol.startswith("_Z"):
+        return symbol
+    names, rest, argument = [], symbol[2:].removeprefix("N"), ""
+    while found := re.match(r"(\d+)", rest):
+        end = found.end() + int(found[1])
+        names.append(rest[found.end() : end])
+        rest = rest[end:]
+    if rest[:1] == "I" and (found := re.match(r"I(\d+)", rest)):
+        argument = f"<{rest[found.end() : found.end() + int(found[1])]}>"
+    return "::".join(names) + argument
+
+
 _FUNCTION = re.compile(r"[Ii]nformation (?:for|of) function (\S+?):?$")
 _FIGURES = {
     "states": re.compile(r"Number of states: (\d+)"),
@@ -153,14 +169,15 @@ _FIGURES = {
 def _bambu(compiler: str, version: str, clock_ns: float, text: str) -> HlsReport:
     """The log: per function a block for each step, each with some of the figures.
 
-    Bambu pipelines no loops and counts no cycles; its area is in its own units, near to LUTs.
+    Bambu pipelines no loops and counts no cycles; its area is in its own units, near to LUTs. The
+    top's area holds that of the functions it calls; its DSPs and flip-flops are only its own.
     """
     figures: dict[str, dict[str, float]] = {}
     current: dict[str, float] = {}
     for line in text.splitlines():
         match = _FUNCTION.search(line)
         if match is not None:
-            current = figures.setdefault(match[1], {})
+            current = figures.setdefault(source_name(match[1]), {})
         for name, pattern in _FIGURES.items():
             found = pattern.search(line)
             if found is not None:
@@ -178,10 +195,8 @@ def _bambu(compiler: str, version: str, clock_ns: float, text: str) -> HlsReport
     if not modules:
         raise ValueError("no information for any function")
     clocks = [1000 / found["mhz"] for found in figures.values() if found.get("mhz")]
-    total = {
-        key: sum(module.resources.get(key, 0) for module in modules)
-        for key in ("area", "dsp", "ff")
-    }
+    total = {key: sum(module.resources.get(key, 0) for module in modules) for key in ("dsp", "ff")}
+    total["area"] = max(module.resources.get("area", 0) for module in modules)
     return HlsReport(
         compiler, version, clock_ns, max(clocks, default=None), None, None, total, modules, ()
     )
