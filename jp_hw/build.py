@@ -30,6 +30,7 @@ class _Placement(BaseModel):
     name: str
     channels: tuple[tuple[int, ...], ...]
     streams: int = 1
+    columns: int = 1
 
 
 class _Manifest(BaseModel):
@@ -107,8 +108,9 @@ def emit(
                 "name": layer.name,
                 "channels": layer.channel_of.tolist(),
                 "streams": len(layer.streams),
+                "columns": columns,
             }
-            for layer in design.layers
+            for layer, columns in zip(design.layers, design.columns, strict=True)
         ],
         "registers": {register.name: register.offset for register in registers},
     }
@@ -154,9 +156,10 @@ def _placements(manifest: _Manifest, network: Network, path: Path) -> list[Place
         rows = placement.channels
         used = sorted(channel for row in rows for channel in row if channel >= 0)
         even = len({len(row) for row in rows}) == 1 and 1 <= placement.streams <= len(rows)
-        if not even or used != list(range(layer.output.channels)):
+        columns = placement.columns
+        if not even or columns < 1 or used != list(range(layer.output.channels * columns)):
             raise JpHwError(f"{path}: layer {layer.name} is placed wrongly; make the build anew")
-        result.append(Placement(np.array(rows, np.int64), placement.streams))
+        result.append(Placement(np.array(rows, np.int64), placement.streams, columns))
     return result
 
 

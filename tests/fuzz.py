@@ -24,6 +24,7 @@ import emulation
 import numpy as np
 from decoder import decode
 from hypothesis import HealthCheck, Phase, given, seed, settings
+from networks import widest
 from random_networks import networks
 
 from jp_hw import boards, golden, ir_file
@@ -38,6 +39,7 @@ from jp_hw.resources import data_dir
 from jp_hw.schedule import Design, Placement, place, schedule
 from jp_hw.schedule.assign import assign, channel_work
 from jp_hw.schedule.cycles import simulate_cycles
+from jp_hw.schedule.interleave import Factors, interleave
 from jp_hw.simulate import frame_bytes, run_rtl
 from jp_hw.templates_env import static
 
@@ -53,18 +55,24 @@ def check_emulation(network: Network) -> None:
 
 
 def check_decoder(network: Network) -> None:
-    """The golden model against the memory images, in many streams, drained late and early."""
-    tensors = golden.tensors(network, network.samples)
+    """The golden model against the memory images: few and many streams, drained late and early."""
     for number, late in enumerate((False, True)):
-        placements = []
-        for i, layer in enumerate(network.layers):
-            work = channel_work(layer, tensors)
-            pes = min(work.shape[1], 1 + i + number)
-            streams = 1 if layer is network.layers[-1] else min(pes, 1 + number)
-            placements.append(Placement(assign(work, pes), streams))
+        placements = placed(network, widest(network) if late else {}, 1 + number)
         design = place(network, BOARD, 100.0, placements)
         logits, _, _ = decode(design, network.samples, late=late, seed=number)
         assert np.array_equal(logits, golden.run(network, network.samples)), "decoder differs"
+
+
+def placed(network: Network, columns: Factors, most: int) -> list[Placement]:
+    """A PE more in each layer, up to `most` streams, and some columns interleaved."""
+    computed, placements = interleave(network, columns), []
+    tensors = golden.tensors(computed, computed.samples)
+    for i, layer in enumerate(computed.layers):
+        work = channel_work(layer, tensors)
+        pes = min(work.shape[1], most + i)
+        streams = 1 if layer is computed.layers[-1] else min(pes, most)
+        placements.append(Placement(assign(work, pes), streams, columns.get(layer.name, 1)))
+    return placements
 
 
 def check_csim(network: Network) -> None:
@@ -132,6 +140,10 @@ def static_hls() -> list[str]:
 
 
 def scheduled(network: Network) -> Design:
+    """The scheduler's design, or for every second network one with columns interleaved."""
+    columns = widest(network)
+    if max(columns.values(), default=1) > 1 and int(network.samples.sum()) % 2:
+        return place(network, BOARD, 100.0, placed(network, columns, 2))
     return schedule(network, BOARD, pes=3 * len(network.layers))
 
 

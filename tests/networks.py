@@ -7,6 +7,7 @@ import numpy as np
 from jp_hw import golden
 from jp_hw.dense import convolve
 from jp_hw.ir import INPUT, Input, Int, Layer, Network, Pool, Requantize, Shape, Source
+from jp_hw.schedule.interleave import wider
 
 Pair = tuple[int, int]
 
@@ -264,3 +265,11 @@ def vector_layer(name: str, tensor: str, table: Int, requantize: Requantize | No
         Shape(1, 1, out),
         requantize,
     )
+
+
+def widest(network: Network) -> dict[str, int]:
+    """Columns interleaved wherever they can be, by a factor of two."""
+    factors: dict[str, int] = {}
+    for layer in network.layers:
+        factors = wider(network, factors, layer.name) or factors
+    return factors

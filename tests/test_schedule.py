@@ -64,10 +64,10 @@ def read_by_later(network: Network, name: str) -> np.ndarray:
 
 def check(design: Design, *, late: bool, seed: int = 0) -> None:
     """Every accumulator, every winner and every logit, over consecutive frames."""
-    network = design.network
+    network = design.computed
     tensors = golden.tensors(network, network.samples)
     logits, outputs, streams = decode(design, network.samples, late=late, seed=seed)
-    assert np.array_equal(logits, golden.run(network, network.samples))
+    assert np.array_equal(logits, golden.run(design.network, network.samples))
     for layer, ir in zip(design.layers, network.layers, strict=True):
         assert np.array_equal(outputs[layer.name], sums(ir, tensors))
         for n in range(len(network.samples)) if ir.requantize else ():
@@ -241,7 +241,7 @@ def test_words_that_do_not_fit_are_caught() -> None:
 
 def estimated_cycles(design: Design) -> float:
     """Of the slowest layer."""
-    network = design.network
+    network = design.computed
     every = loads(network, golden.tensors(network, network.samples))
     streams = {layer.name: len(layer.streams) for layer in design.layers}
     return max(

@@ -94,8 +94,11 @@ def token_wires(design: Design) -> dict[tuple[str, int], Wire]:
 
 
 def frames_depth(design: Design) -> int:
-    """How many frames can be under way, as a power of two: up to two in every layer, and the ends."""
-    return 1 << bits_for(2 * len(design.layers) + 4)
+    """How many frames can be under way, as a power of two: up to two in every layer, and the ends.
+
+    A frame of a few cycles has many behind it in the pipelines of even one layer.
+    """
+    return 1 << max(4, bits_for(2 * len(design.layers) + 4))
 
 
 def packed_parameters(layer: LayerDesign) -> list[tuple[str, str]]:

@@ -12,6 +12,8 @@ from jp_hw.schedule.assign import assign, channel_work
 from jp_hw.schedule.build import Placement, build_layers, channels_read
 from jp_hw.schedule.design import LayerDesign
 from jp_hw.schedule.estimate import estimate
+from jp_hw.schedule.interleave import Factors, interleave
+from jp_hw.schedule.interleave import tensor as interleaved
 
 WORTH = 0.15
 """A PE is added only if it brings at least this part of the speed-up that its share would be."""
@@ -74,33 +76,80 @@ def _tokens(network: Network, tensor: str, tensors: dict[str, Int]) -> Int:
     return tokens
 
 
+class DoesNotFit(JpHwError):
+    """A network is too large for a board."""
+
+
+@dataclass(frozen=True)
+class Allocation:
+    """Scheduled layers.
+
+    columns: how many are interleaved, by layer. cycles: predicted by `Load`, of the slowest layer.
+    slowest: its name if nothing but its channels keeps it from more PEs, else None.
+    """
+
+    layers: tuple[LayerDesign, ...]
+    columns: Factors
+    cycles: float
+    slowest: str | None
+
+    @property
+    def cost(self) -> float:
+        """What a better allocation has less of: cycles, and PEs to the power that they are worth."""
+        pes = sum(layer.pes for layer in self.layers)
+        return self.cycles * float(pes**WORTH)
+
+
 def allocate(
-    network: Network, tensors: dict[str, Int], board: Board, pes: int | None
-) -> tuple[LayerDesign, ...]:
+    network: Network,
+    tensors: dict[str, Int],
+    board: Board,
+    pes: int | None,
+    columns: Factors | None = None,
+) -> Allocation:
     """Layers with as many PEs as help, within the board's budget and at most `pes` in all.
 
-    Raises JpHwError if not even one PE per layer fits.
+    tensors: of the network's samples. columns: how many are interleaved, by layer. Raises DoesNotFit
+    if not even one PE per layer does.
     """
+    columns = columns or {}
+    network = interleave(network, columns)
+    tensors = {name: interleaved(t, columns.get(name, 1)) for name, t in tensors.items()}
     every = loads(network, tensors)
     if pes is not None and pes < len(every):
         raise JpHwError(f"{pes} PEs are too few: {len(every)} layers need one each (--pes)")
     states = list(_growth(network, every, pes))
-    best = build_layers(network, states[0])
-    excess = estimate(best).exceeds(board.budget)
+    layers = build_layers(network, states[0])
+    excess = estimate(layers).exceeds(board.budget)
     if excess:
-        raise JpHwError(
+        raise DoesNotFit(
             f"{network.name} does not fit {board.name} even with one PE per layer: "
             f"it would take {', '.join(excess)}; prune it further or choose a larger board"
         )
     fits, over = 0, len(states)
     while over - fits > 1:  # the largest one that fits; every step needs more than the one before
         middle = over - 1 if over == len(states) else (fits + over) // 2
-        layers = build_layers(network, states[middle])
-        if estimate(layers).exceeds(board.budget):
+        bigger = build_layers(network, states[middle])
+        if estimate(bigger).exceeds(board.budget):
             over = middle
         else:
-            fits, best = middle, layers
-    return best
+            fits, layers = middle, bigger
+    slowest, work, (tokens, _) = _slowest(network, every, states[fits])
+    full = over < len(states) or pes == sum(layer.pes for layer in layers)
+    name = network.layers[slowest].name if work > tokens and not full else None
+    return Allocation(layers, columns, max(work, tokens), name)
+
+
+def _slowest(
+    network: Network, every: Sequence[Load], placements: Sequence[Placement]
+) -> tuple[int, float, tuple[float, str]]:
+    """The slowest layer, cycles per frame of its PEs, and of its slowest tokens with their tensor."""
+    names = [layer.name for layer in network.layers]
+    streams = {name: place.streams for name, place in zip(names, placements, strict=True)}
+    work = [load.pe_cycles(p.channel_of) for load, p in zip(every, placements, strict=True)]
+    tokens = [load.token_cycles(streams) for load in every]
+    slowest = int(np.argmax([max(a, b) for a, (b, _) in zip(work, tokens, strict=True)]))
+    return slowest, work[slowest], tokens[slowest]
 
 
 def _growth(network: Network, every: Sequence[Load], pes: int | None) -> Iterator[list[Placement]]:
@@ -115,21 +164,15 @@ def _improve(
     network: Network, every: Sequence[Load], placements: Sequence[Placement], pes: int | None
 ) -> list[Placement] | None:
     """Placements in which the slowest layer is faster, None where that cannot be."""
-    names = [layer.name for layer in network.layers]
-    streams = {name: place.streams for name, place in zip(names, placements, strict=True)}
-    work = [load.pe_cycles(p.channel_of) for load, p in zip(every, placements, strict=True)]
-    tokens = [load.token_cycles(streams) for load in every]
-    cycles = [max(a, b) for a, (b, _) in zip(work, tokens, strict=True)]
-    slowest = int(np.argmax(cycles))
-    if tokens[slowest][0] >= work[slowest]:
-        return _split(names, placements, tokens[slowest][1])
+    slowest, work, (tokens, tensor) = _slowest(network, every, placements)
+    if tokens >= work:
+        return _split([layer.name for layer in network.layers], placements, tensor)
     load, now = every[slowest], len(placements[slowest].channel_of)
     total = sum(len(place.channel_of) for place in placements)
     most = load.work.shape[1] if pes is None else min(load.work.shape[1], now + pes - total)
     for count in range(now + 1, min(most, 2 * now) + 1):
         place = assign(load.work, count)
-        better = max(load.pe_cycles(place), tokens[slowest][0])
-        gain = 1.0 - better / cycles[slowest]
+        gain = 1.0 - max(load.pe_cycles(place), tokens) / work
         if gain >= WORTH * (count - now) / (total + count - now):
             grown = replace(placements[slowest], channel_of=place)
             return [grown if i == slowest else old for i, old in enumerate(placements)]

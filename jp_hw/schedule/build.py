@@ -33,11 +33,16 @@ MAX_SUM_BITS = 32
 
 @dataclass(frozen=True)
 class Placement:
-    """Where a layer is computed. channel_of: int64 (pes, slots), the output channel of every slot, -1
-    for unused ones. streams: output streams, by consecutive PEs as equal as can be."""
+    """Where a layer is computed.
+
+    channel_of: int64 (pes, slots), the output channel of every slot, -1 for unused ones. streams:
+    output streams, by consecutive PEs as equal as can be. columns: neighbouring columns that are
+    channels of their own (`interleave`): channel_of counts those.
+    """
 
     channel_of: Int
     streams: int = 1
+    columns: int = 1
 
     @property
     def stream_pes(self) -> list[int]:

@@ -330,13 +330,25 @@ def tokenizer_step(state, beats, queue, spill, ready):
 
 
 @jit
-def logits_step(ends, done, word, classes, cycle):
-    """Advance the logits' two buffers; returns (whether they took the word, frames done)."""
-    ready = done < 2 or ends[done - 2] <= cycle
-    if ready and word == MARKER:
-        ends[done] = max(cycle + 4, ends[done - 1] if done else 0) + classes
-        done += 1
-    return ready, done
+def logits_step(state, ends, done, word, classes, cycle):
+    """Advance the logits' pipeline and two banks; returns (whether they took the word, frames done).
+
+    state: stages 1 and 2, how full the banks are, bank written, bank read, class read.
+    """
+    write, read = state[4], state[5]
+    advance = state[1] == NONE or not state[2 + write]
+    filled = advance and state[1] == MARKER
+    if state[2 + read]:
+        state[6] += 1
+        if state[6] == classes:
+            ends[done] = cycle + 2
+            done += 1
+            state[6], state[2 + read], state[5] = 0, 0, 1 - read
+    if filled:
+        state[2 + write], state[4] = 1, 1 - write
+    if advance:
+        state[1], state[0] = state[0], word
+    return advance, done
 
 
 @jit
@@ -392,6 +404,8 @@ def run(beats, classes, pe_first, lane_first, stream_first, depths, sizes, stage
     memory = np.zeros((lanes, max(1, deep.max())), np.int32)
     source, beat_queue = np.zeros(9, np.int64), np.zeros(QUEUE, np.int64)
     source[2], source[8] = 1, NONE
+    logits = np.zeros(7, np.int64)
+    logits[:2] = NONE
     ends, busy, macs = (
         np.zeros(frames, np.int64),
         np.zeros(layers, np.int64),
@@ -425,7 +439,7 @@ def run(beats, classes, pe_first, lane_first, stream_first, depths, sizes, stage
                 )  # fmt: skip
             for s in range(stream_first[i], stream_first[i + 1]):
                 if i == layers - 1:
-                    room, done = logits_step(ends, done, finals[s, FIRST], classes, cycle)
+                    room, done = logits_step(logits, ends, done, finals[s, FIRST], classes, cycle)
                 else:
                     room = outs[1 + s, SPARE] == NONE
                     taken = outs[1 + s, FIRST] != NONE and wire_taken(

@@ -239,11 +239,15 @@ class LayerDesign:
 class Design:
     """A network scheduled for a board.
 
+    computed: the network as the layers compute it, with columns interleaved where that gives a layer
+    more PEs; it has the network's logits. columns: of every layer, how many are interleaved.
     input_keep: word per beat of 8 input bytes, one bit per byte that any weight reads.
     input_map: word per byte of an input row, (x, channel).
     """
 
     network: Network
+    computed: Network
+    columns: tuple[int, ...]
     board: Board
     clock_mhz: float
     input_keep: Memory

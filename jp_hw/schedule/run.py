@@ -5,10 +5,11 @@ from collections.abc import Sequence
 from jp_hw import golden
 from jp_hw.boards import Board
 from jp_hw.errors import JpHwError
-from jp_hw.ir import Network
-from jp_hw.schedule.allocate import allocate
+from jp_hw.ir import Int, Network
+from jp_hw.schedule.allocate import Allocation, DoesNotFit, allocate
 from jp_hw.schedule.build import Placement, build_layers, input_memories
 from jp_hw.schedule.design import Design, LayerDesign
+from jp_hw.schedule.interleave import Factors, interleave, wider
 
 
 def schedule(
@@ -17,24 +18,55 @@ def schedule(
     """Schedule a network for a board.
 
     pes: at most so many PEs in all; as many as help and fit unless given. clock_mhz: the board's
-    default unless given. Deterministic. Raises JpHwError if the network does not fit.
+    default unless given. Where the slowest layer could use more PEs than its channels allow, its
+    columns are interleaved. Deterministic. Raises JpHwError if the network does not fit.
     """
     clock = board.clock_mhz if clock_mhz is None else clock_mhz
     if not 1.0 <= clock <= 1000.0:
         raise JpHwError(f"a clock of {clock} MHz is outside 1..1000 (--clock)")
     tensors = golden.tensors(network, network.samples)
-    return _design(network, board, clock, allocate(network, tensors, board, pes))
+    best = allocate(network, tensors, board, pes)
+    while (other := _wider(network, tensors, board, pes, best)) is not None:
+        best = other
+    return _design(network, board, clock, best.columns, best.layers)
+
+
+def _wider(
+    network: Network, tensors: dict[str, Int], board: Board, pes: int | None, best: Allocation
+) -> Allocation | None:
+    """A better allocation with the slowest layer's columns interleaved; None if there is none."""
+    if best.slowest is None:
+        return None
+    columns = wider(network, best.columns, best.slowest)
+    if columns is None:
+        return None
+    try:
+        other = allocate(network, tensors, board, pes, columns)
+    except DoesNotFit:
+        return None
+    return other if other.cost < best.cost else None
 
 
 def place(
     network: Network, board: Board, clock_mhz: float, placements: Sequence[Placement]
 ) -> Design:
     """The design whose layers are computed at given places."""
-    return _design(network, board, clock_mhz, build_layers(network, placements))
+    columns = {
+        layer.name: placement.columns
+        for layer, placement in zip(network.layers, placements, strict=True)
+    }
+    layers = build_layers(interleave(network, columns), placements)
+    return _design(network, board, clock_mhz, columns, layers)
 
 
 def _design(
-    network: Network, board: Board, clock_mhz: float, layers: tuple[LayerDesign, ...]
+    network: Network,
+    board: Board,
+    clock_mhz: float,
+    columns: Factors,
+    layers: tuple[LayerDesign, ...],
 ) -> Design:
-    keep, byte_map = input_memories(network)
-    return Design(network, board, clock_mhz, keep, byte_map, layers)
+    computed = interleave(network, columns)
+    keep, byte_map = input_memories(computed)
+    factors = tuple(columns.get(layer.name, 1) for layer in network.layers)
+    return Design(network, computed, factors, board, clock_mhz, keep, byte_map, layers)

@@ -56,7 +56,7 @@ def field(memory: Memory, name: str) -> Int:
 
 def traffic(design: Design, images: np.ndarray) -> Traffic:
     """Traffic of a batch of images through a design."""
-    return of_layers(design.network, design.layers, design.input_keep, images)
+    return of_layers(design.computed, design.layers, design.input_keep, images)
 
 
 def of_layers(

@@ -1,0 +1,123 @@
+"""Neighbouring columns as channels: the same network for everything above and below."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from networks import Builder, Convolution, mlp, pooled, residual, widest
+from random_networks import networks
+
+from jp_hw import boards, golden
+from jp_hw.build import emit, open_build
+from jp_hw.csim import csim
+from jp_hw.errors import JpHwError
+from jp_hw.ir import INPUT, Network, Shape
+from jp_hw.macs import count
+from jp_hw.schedule import schedule
+from jp_hw.schedule.cycles import simulate_cycles
+from jp_hw.schedule.interleave import interleave, tensor, wider
+from jp_hw.simulate import simulate
+from jp_hw.simulators import icarus_version
+
+BOARD = boards.load("pynq-z2")
+
+
+def few_channels() -> Network:
+    """A wide map of three channels, all of whose work is in one layer: PEs enough, but for channels."""
+    grown = Builder(3, Shape(8, 16, 3))
+    wide = grown.layer("wide", (INPUT, Convolution(3, (5, 5), padding=(2, 2))), density=1.0)
+    down = grown.layer("down", (wide, Convolution(4, stride=(2, 2))), density=0.3)
+    return grown.network(down)
+
+
+@given(networks())
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+def test_logits_tensors_and_macs_stay(network: Network) -> None:
+    columns = widest(network)
+    other = interleave(network, columns)
+    values, changed = (golden.tensors(n, network.samples) for n in (network, other))
+    for name, value in values.items():
+        assert np.array_equal(tensor(value, columns.get(name, 1)), changed[name])
+    kept = [[layer.macs for layer in count(n, network.samples)] for n in (network, other)]
+    assert kept[0] == kept[1]
+
+
+def test_columns_of_pairs() -> None:
+    """Column 2x + p of channel c is column x of channel 2c + p."""
+    values = np.arange(2 * 3 * 4 * 5).reshape(2, 3, 4, 5)
+    pairs = tensor(values, 2)
+    assert pairs.shape == (2, 3, 2, 10)
+    for x, p, c in np.ndindex(2, 2, 5):
+        assert np.array_equal(pairs[:, :, x, 2 * c + p], values[:, :, 2 * x + p, c])
+
+
+def test_readers_follow_as_far_as_they_must() -> None:
+    """A stride of two reads pairs as they are; a stride of one has to make pairs itself."""
+    network = few_channels()
+    assert wider(network, {}, "wide") == {"wide": 2, "down": 1, "logits": 1}
+    grown, same = Builder(1, Shape(6, 8, 2)), Convolution(3, padding=(1, 1))
+    second = grown.layer("b", (grown.layer("a", (INPUT, same)), same))
+    chain = grown.network(grown.layer("c", (second, Convolution(4, stride=(2, 2)))))
+    pairs = {"a": 2, "b": 2, "c": 1, "logits": 1}
+    assert wider(chain, {}, "a") == pairs
+    # four of them would need pairs in c, whose map has three columns
+    assert wider(chain, pairs, "a") is None
+    # seven columns do not make pairs
+    assert wider(residual(), {}, "stem") is None
+    assert wider(residual(), {}, "b1") == dict.fromkeys(("stem", "a1", "a2", "logits"), 1) | {
+        "b1": 2,
+        "b2": 2,
+    }
+
+
+def test_what_cannot_be_interleaved_is_named() -> None:
+    network = few_channels()
+    with pytest.raises(JpHwError, match=r"layer wide: 3 columns .* its output has 16"):
+        interleave(network, {"wide": 3})
+    with pytest.raises(JpHwError, match=r"layer wide: 16 columns .* 1 to 8"):
+        interleave(network, {"wide": 16})
+    with pytest.raises(JpHwError, match=r"layer down: with 1 columns .* read wide, which has 4"):
+        interleave(network, {"wide": 4})
+    pools = next(layer.name for layer in pooled().layers if layer.pool is not None)
+    with pytest.raises(JpHwError, match=f"layer {pools}: 2 columns .* where it pools"):
+        interleave(pooled(), {pools: 2})
+    vectors = mlp(1, (8, 6, 4))
+    assert wider(vectors, {}, vectors.layers[0].name) is None
+
+
+def test_the_scheduler_gives_the_slowest_layer_more_pes_than_channels() -> None:
+    network = few_channels()
+    design = schedule(network, BOARD)
+    assert design.columns[0] > 1 and design.layers[0].pes > 3
+    assert design.network is network and design.computed is not network
+    images = np.tile(network.samples, (3, 1, 1, 1))
+    alone = schedule(network, BOARD, pes=6)
+    faster = simulate_cycles(design, images).cycles_per_image
+    assert faster < 0.7 * simulate_cycles(alone, images).cycles_per_image
+
+
+@pytest.mark.skipif(icarus_version() is None, reason="Icarus is not installed")
+def test_bit_exact_in_both_back_ends_and_read_back(tmp_path: Path) -> None:
+    network = few_channels()
+    design = schedule(network, BOARD)
+    build = open_build(emit(design).write(tmp_path / "build"))
+    assert build.design.columns == design.columns
+    assert np.array_equal(build.network.layers[0].bias, network.layers[0].bias)
+    assert np.array_equal(csim(build.folder, build.images), golden.run(network, build.images))
+    for stall in (0.0, 0.3):
+        report = simulate(build, len(build.images), simulator="icarus", stall=stall)
+        assert report.passed and report.mismatches == 0 and report.counters_exact
+        if stall == 0.0:
+            assert report.predicted == report.run.cycles_per_image
+
+
+def test_a_damaged_factor_is_found(tmp_path: Path) -> None:
+    folder = emit(schedule(few_channels(), BOARD)).write(tmp_path / "build")
+    manifest = json.loads((folder / "build.json").read_text())
+    for factor in (0, 1, 16):
+        manifest["placement"][0]["columns"] = factor
+        (folder / "build.json").write_text(json.dumps(manifest))
+        with pytest.raises(JpHwError, match="wide"):
+            open_build(folder)
