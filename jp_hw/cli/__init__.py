@@ -6,6 +6,7 @@ import typer
 
 from jp_hw.cli import board, flow, info
 from jp_hw.cli.hls import hls
+from jp_hw.cli.schedule import schedule
 from jp_hw.cli.train import train
 from jp_hw.errors import JpHwError
 
@@ -17,6 +18,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.command()(flow.generate)
+app.command()(schedule)
 app.command()(flow.csim)
 app.command()(flow.simulate)
 app.command()(flow.synth)

@@ -40,8 +40,11 @@ class Load:
         """Mean cycles per frame that the busiest PE needs if the PEs compute these channels."""
         padded = np.concatenate([self.work, np.zeros((len(self.work), 1), np.int64)], axis=1)
         macs = padded[:, channel_of].sum(2).max(1)
-        drained: int = self.rows * (self.row_reads * channel_of.shape[1] + 1)
-        return float(macs.mean()) + drained
+        return float(macs.mean()) + self.drained(channel_of.shape[1])
+
+    def drained(self, slots: int) -> int:
+        """Cycles per frame in which a PE of so many slots reads its sums out."""
+        return self.rows * (self.row_reads * slots + 1)
 
     def token_cycles(self, streams: dict[str, int]) -> tuple[float, str]:
         """Mean cycles per frame of the slowest token stream, and its tensor."""
