@@ -45,9 +45,9 @@ def schedule(
 
 
 def _channels(layer: "LayerReport") -> str:
-    """Channels of a PE, and how they came to be so many or leave so fast."""
-    more = "" if layer.columns == 1 else f" of {layer.columns} columns"
-    return f"{layer.channels}{more}" + ("" if layer.streams == 1 else f", {layer.streams} streams")
+    """Channels of a PE, interleaved columns (x2) and output streams (/2) where there are several."""
+    columns = "" if layer.columns == 1 else f" x{layer.columns}"
+    return f"{layer.channels}{columns}" + ("" if layer.streams == 1 else f" /{layer.streams}")
 
 
 def _saving(share: float | None) -> str:
