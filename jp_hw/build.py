@@ -157,7 +157,8 @@ def _placements(manifest: _Manifest, network: Network, path: Path) -> list[Place
         used = sorted(channel for row in rows for channel in row if channel >= 0)
         even = len({len(row) for row in rows}) == 1 and 1 <= placement.streams <= len(rows)
         columns = placement.columns
-        if not even or columns < 1 or used != list(range(layer.output.channels * columns)):
+        every = layer.output.channels * columns
+        if not even or columns < 1 or len(used) != every or used != list(range(every)):
             raise JpHwError(f"{path}: layer {layer.name} is placed wrongly; make the build anew")
         result.append(Placement(np.array(rows, np.int64), placement.streams, columns))
     return result

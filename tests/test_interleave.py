@@ -116,7 +116,7 @@ def test_bit_exact_in_both_back_ends_and_read_back(tmp_path: Path) -> None:
 def test_a_damaged_factor_is_found(tmp_path: Path) -> None:
     folder = emit(schedule(few_channels(), BOARD)).write(tmp_path / "build")
     manifest = json.loads((folder / "build.json").read_text())
-    for factor in (0, 1, 16):
+    for factor in (0, 1, 16, 10**12):
         manifest["placement"][0]["columns"] = factor
         (folder / "build.json").write_text(json.dumps(manifest))
         with pytest.raises(JpHwError, match="wide"):

@@ -87,11 +87,13 @@ class DoesNotFit(JpHwError):
 class Allocation:
     """Scheduled layers.
 
-    columns: how many are interleaved, by layer. cycles: predicted by `Load`, of the slowest layer.
+    computed: the network that they compute. columns: how many of its columns are interleaved, by
+    layer. cycles: predicted by `Load`, of the slowest layer.
     slowest: its name if nothing but its channels keeps it from more PEs, else None.
     """
 
     layers: tuple[LayerDesign, ...]
+    computed: Network
     columns: Factors
     cycles: float
     slowest: str | None
@@ -140,7 +142,7 @@ def allocate(
     slowest, work, (tokens, _) = _slowest(network, every, states[fits])
     full = over < len(states) or pes == sum(layer.pes for layer in layers)
     name = network.layers[slowest].name if work > tokens and not full else None
-    return Allocation(layers, columns, max(work, tokens), name)
+    return Allocation(layers, network, columns, max(work, tokens), name)
 
 
 def _slowest(

@@ -28,7 +28,7 @@ def schedule(
     best = allocate(network, tensors, board, pes)
     while (other := _wider(network, tensors, board, pes, best)) is not None:
         best = other
-    return _design(network, board, clock, best.columns, best.layers)
+    return _design(network, best.computed, board, clock, best.columns, best.layers)
 
 
 def _wider(
@@ -55,18 +55,19 @@ def place(
         layer.name: placement.columns
         for layer, placement in zip(network.layers, placements, strict=True)
     }
-    layers = build_layers(interleave(network, columns), placements)
-    return _design(network, board, clock_mhz, columns, layers)
+    computed = interleave(network, columns)
+    layers = build_layers(computed, placements)
+    return _design(network, computed, board, clock_mhz, columns, layers)
 
 
 def _design(
     network: Network,
+    computed: Network,
     board: Board,
     clock_mhz: float,
     columns: Factors,
     layers: tuple[LayerDesign, ...],
 ) -> Design:
-    computed = interleave(network, columns)
     keep, byte_map = input_memories(computed)
     factors = tuple(columns.get(layer.name, 1) for layer in network.layers)
     return Design(network, computed, factors, board, clock_mhz, keep, byte_map, layers)
