@@ -175,6 +175,8 @@ class Network:
     samples: uint8 or int8 (n, height, width, channels), real inputs that say how active each channel
     is; the scheduler balances the array's work with them.
     logit_scale: real value of one step of the logits.
+    dense: nothing is skipped: zero weights are stored and multiplied, zero activations are sent, and
+    there are no thresholds (`jp_hw.twin`).
     """
 
     name: str
@@ -183,6 +185,7 @@ class Network:
     samples: NDArray[np.int64]
     logit_scale: float = 1.0
     notes: Mapping[str, object] = field(default_factory=dict)
+    dense: bool = False
 
     def __post_init__(self) -> None:
         verify(self)
@@ -208,6 +211,11 @@ class Network:
         """Bits of one value of a tensor."""
         return self.input.bits if tensor == INPUT else self._rule(tensor).bits
 
+    @property
+    def input_least(self) -> int:
+        """Least magnitude of an input that is sent as a token."""
+        return 0 if self.dense else max(self.input.theta, 1)
+
     def _rule(self, tensor: str) -> Requantize:
         rule = next(layer.requantize for layer in self.layers if layer.name == tensor)
         if rule is None:
@@ -229,6 +237,10 @@ class Network:
             low += positive * min(least, 0) + negative * max(most, 0)
             high += positive * max(most, 0) + negative * min(least, 0)
         return low, high
+
+    def live(self, values: np.ndarray) -> NDArray[np.bool_]:
+        """Which of some weights or activations the array works on: the non-zero ones, or all."""
+        return np.ones(values.shape, np.bool_) if self.dense else values != 0
 
     @property
     def dense_macs(self) -> int:
@@ -281,6 +293,9 @@ def verify(network: Network) -> None:
     for layer in network.layers[:-1]:
         if layer.name not in read:
             raise JpHwError(f"layer {layer.name}: no later layer reads it; leave it out")
+    rules = [layer.requantize for layer in network.layers]
+    if network.dense and any([network.input.theta, *(rule.theta for rule in rules if rule)]):
+        raise JpHwError(f"network {network.name}: a dense network has no thresholds (theta)")
 
 
 def _verify_integers(where: str, what: str, array: np.ndarray) -> None:

@@ -74,6 +74,7 @@ class _Network(_Record):
     logit_scale: float
     notes: dict[str, object]
     sha256: str
+    dense: bool = False
 
 
 def _fields(record: type[_Record], value: object) -> dict[str, object]:
@@ -125,15 +126,18 @@ def dump(network: Network) -> tuple[dict[str, object], dict[str, Int]]:
         "layers": layers,
         "logit_scale": network.logit_scale,
         "notes": dict(network.notes),
+        **({"dense": True} if network.dense else {}),
     }
     return meta, arrays
 
 
 def digest(network: Network) -> str:
-    """SHA-256, in hexadecimal, over everything that decides the logits (names and notes do not)."""
+    """SHA-256, in hexadecimal, over everything that decides the hardware's work and its logits (names
+    and notes do not)."""
     meta, arrays = dump(network)
     arrays.pop("samples")
-    return _hash(json.dumps([meta["input"], meta["layers"]], sort_keys=True), arrays)
+    parts = [meta["input"], meta["layers"], *(["dense"] if network.dense else [])]
+    return _hash(json.dumps(parts, sort_keys=True), arrays)
 
 
 def _hash(text: str, arrays: dict[str, Int]) -> str:
@@ -233,4 +237,5 @@ def _build(meta: _Network, arrays: dict[str, Int]) -> Network:
         arrays["samples"],
         meta.logit_scale,
         meta.notes,
+        meta.dense,
     )

@@ -1,7 +1,7 @@
 """Counts of tokens and multiply-accumulates that a JPnet keeps on real data.
 
-A MAC is kept when its weight and its activation are both non-zero and its output exists; counts are
-exact integers per image.
+A MAC is kept when its weight and its activation are both non-zero (in a dense network, any are) and
+its output exists; counts are exact integers per image.
 """
 
 from dataclasses import dataclass
@@ -45,8 +45,8 @@ def count(network: Network, images: np.ndarray, batch: int = 500) -> list[LayerC
         values = golden.tensors(network, images[start : start + batch])
         for i, layer in enumerate(network.layers):
             for source in layer.sources:
-                tokens[i] += np.count_nonzero(values[source.tensor])
-                macs[i] += kept(layer, source, values[source.tensor]).sum()
+                tokens[i] += np.count_nonzero(network.live(values[source.tensor]))
+                macs[i] += kept(network, layer, source, values[source.tensor]).sum()
     return [
         LayerCount(
             layer.name,
@@ -56,21 +56,21 @@ def count(network: Network, images: np.ndarray, batch: int = 500) -> list[LayerC
             int(tokens[i]),
             len(images) * sum(network.tensor_shape(s.tensor).size for s in layer.sources),
             sum(source.weights.size for source in layer.sources),
-            sum(int(np.count_nonzero(source.weights)) for source in layer.sources),
+            sum(int(np.count_nonzero(network.live(s.weights))) for s in layer.sources),
         )
         for i, layer in enumerate(network.layers)
     ]
 
 
-def kept(layer: Layer, source: Source, values: Int) -> Int:
+def kept(network: Network, layer: Layer, source: Source, values: Int) -> Int:
     """Kept MACs of one source of a layer for every sum, int64 (n, height, width, channels).
 
     values: the source's tensor, (n, h, w, channels). A dense convolution of 0/1 maps counts exactly.
     Sums that no pooling window looks at are never computed, so they count 0.
     """
     result = convolve(
-        (values != 0).astype(np.int64),
-        (source.weights != 0).astype(np.int64),
+        network.live(values).astype(np.int64),
+        network.live(source.weights).astype(np.int64),
         (layer.map.height, layer.map.width),
         source.stride,
         source.padding,

@@ -73,7 +73,7 @@ def expect(beats: list[Beat], fmt: Format) -> Outcome:
     tokens = []
     for at, byte in enumerate(values):
         value = byte - 256 if fmt.signed and byte > 127 else byte
-        if value != 0 and abs(value) >= fmt.theta and fmt.keep[at]:
+        if seen[at] and abs(value) >= fmt.theta and fmt.keep[at]:
             tokens.append(fmt.place[at % fmt.row_bytes] << 8 | byte)
         if (at + 1) % fmt.row_bytes == 0:
             tokens.append(fmt.marker)

@@ -242,31 +242,37 @@ def decode(
 
 def tokenize(design: Design, images: Int) -> list[Frame]:
     """What the tokenizer makes of images, from its memories: rows of (channel, x, value)."""
-    spec = design.network.input
+    spec, dense = design.network.input, design.network.dense
     keep, place_of = words(design.input_keep), words(design.input_map)
     frames = []
     for image in images:
         rows: Frame = [[] for _ in range(spec.shape.height)]
         for i, value in enumerate(image.reshape(-1).tolist()):
             where = place_of[i % (spec.shape.width * spec.shape.channels)]
-            if keep[i // 8][f"byte{i % 8}"] and value and abs(value) >= spec.theta:
+            wins = dense or (value and abs(value) >= spec.theta)
+            if wins and keep[i // 8][f"byte{i % 8}"]:
                 y = i // (spec.shape.width * spec.shape.channels)
                 rows[y].append((where["channel"], where["x"], value))
         frames.append(rows)
     return frames
 
 
-def gathered(layer: LayerDesign, streams: Streams, frame: int) -> Int:
-    """One frame of a layer's tokens as a tensor, int64 (height, width, channels)."""
+def gathered(layer: LayerDesign, streams: Streams, frame: int, *, dense: bool = False) -> Int:
+    """One frame of a layer's tokens as a tensor, int64 (height, width, channels).
+
+    No token is zero, but in a dense network, where every output gives one.
+    """
     shape = (layer.out_height, layer.out_width, int(layer.channel_of.max()) + 1)
     result = np.zeros(shape, np.int64)
     for i, stream in enumerate(layer.streams):
         channel_of = layer.channel_of[stream.first_pe : stream.first_pe + stream.pes].reshape(-1)
         for y, row in enumerate(streams[layer.name, i][frame]):
             for channel, x, value in row:
-                assert value != 0
+                assert dense or value != 0
                 assert result[y, x, channel_of[channel]] == 0
                 result[y, x, channel_of[channel]] = value
+    sent = sum(len(row) for i in range(len(layer.streams)) for row in streams[layer.name, i][frame])
+    assert not dense or sent == result.size
     return result
 
 

@@ -68,7 +68,7 @@ def placed(network: Network, columns: Factors, most: int) -> list[Placement]:
     computed, placements = interleave(network, columns), []
     tensors = golden.tensors(computed, computed.samples)
     for i, layer in enumerate(computed.layers):
-        work = channel_work(layer, tensors)
+        work = channel_work(network, layer, tensors)
         pes = min(work.shape[1], most + i)
         streams = 1 if layer is computed.layers[-1] else min(pes, most)
         placements.append(Placement(assign(work, pes), streams, columns.get(layer.name, 1)))

@@ -177,7 +177,7 @@ def placements(
 ) -> list[Placement]:
     tensors = golden.tensors(network, network.samples)
     return [
-        Placement(assign(channel_work(layer, tensors), count), parts)
+        Placement(assign(channel_work(network, layer, tensors), count), parts)
         for layer, count, parts in zip(network.layers, pes, streams or [1] * len(pes), strict=True)
     ]
 

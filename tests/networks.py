@@ -268,8 +268,8 @@ def vector_layer(name: str, tensor: str, table: Int, requantize: Requantize | No
 
 
 def widest(network: Network) -> dict[str, int]:
-    """Columns interleaved wherever they can be, by a factor of two."""
+    """Columns interleaved wherever they can be, by a factor of two; a dense network has none."""
     factors: dict[str, int] = {}
-    for layer in network.layers:
+    for layer in () if network.dense else network.layers:
         factors = wider(network, factors, layer.name) or factors
     return factors

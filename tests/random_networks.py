@@ -21,6 +21,7 @@ from jp_hw.ir import (
     Source,
     value_limits,
 )
+from jp_hw.twin import dense_twin
 
 Draw = Callable[[st.SearchStrategy[Any]], Any]
 SAMPLES = 3
@@ -32,7 +33,7 @@ def networks(draw: Draw, most_layers: int = 4) -> Network:
 
     Its structure is drawn; the numbers come from a drawn seed. Residual adds, concatenations, pools
     and all activations occur, maps down to one pixel and one channel, densities from 0 to 1, 2 to 8
-    bits, weights at the ends of their range.
+    bits, weights at the ends of their range, and nets that skip nothing (a fifth).
     """
     rng = np.random.default_rng(draw(st.integers(0, 1 << 16)))
     shape = draw(shapes())
@@ -49,7 +50,8 @@ def networks(draw: Draw, most_layers: int = 4) -> Network:
         values[layer.name] = _outputs(layer, values)
     unread = [t for t in values if not any(s.tensor == t for la in layers for s in la.sources)]
     layers.append(draw(last_layers(rng, {t: values[t] for t in unread})))
-    return Network("random", spec, tuple(layers), images)
+    network = Network("random", spec, tuple(layers), images)
+    return dense_twin(network) if draw(st.integers(0, 4)) == 4 else network
 
 
 def shapes() -> st.SearchStrategy[Shape]:

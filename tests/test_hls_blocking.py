@@ -1,4 +1,5 @@
-"""The dataflow as PandA-Bambu builds it: every process on its own, FIFOs of three words, blocking reads.
+"""The dataflow as PandA-Bambu builds it: every process on its own, FIFOs of three words, blocking reads,
+and no words of 33 to 63 bits.
 
 Each process of `top.cpp` runs in a thread and goes from frame to frame by itself. If the order in
 which processes wait for one another could block, this hangs.
@@ -11,7 +12,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hls_cases import as_bytes, conv, design_of, random_network, residual, varied_images, write
+from hls_cases import (
+    as_bytes,
+    conv,
+    design_of,
+    mlp,
+    random_network,
+    residual,
+    varied_images,
+    write,
+)
 
 from jp_hw import csim, golden
 from jp_hw.emit import hls_dataflow
@@ -30,6 +40,7 @@ template <class T> class stream {
   std::mutex mutex;
   std::condition_variable changed;
  public:
+  static constexpr int bits = T::width;
   std::size_t room = 3;
   T read() {
     std::unique_lock<std::mutex> lock(mutex);
@@ -79,7 +90,14 @@ def threaded(top: str) -> str:
     inner = calls.sub(
         r"  threads.emplace_back([&] { for (int f = 0; f < FRAMES; ++f) \1(\2); });", body
     )
-    assert inner.count("emplace_back") == top.count("JP_PROCESS")
+    assert inner.count("emplace_back") == top.count("JP_PROCESS(")
+    # PandA-Bambu loads other words without their upper bits
+    inner, fifos = re.subn(
+        r"(static jp::fifo<\d+> (\w+);)",
+        r"\1 static_assert(decltype(\2)::bits <= 32 || decltype(\2)::bits == 64);",
+        inner,
+    )
+    assert fifos
     inner = inner.replace(
         "jp::output_beat>& m_axis) {",
         "jp::output_beat>& m_axis) {\n  std::vector<std::thread> threads;",
@@ -127,10 +145,11 @@ def run(
     [
         (conv(3), [4, 3, 1], [2, 1, 1]),
         (residual(4), [2, 3, 2, 1], [1, 2, 2, 1]),
+        (mlp(7, (2000, 300, 10), (0.02, 0.2)), [2, 1], [1, 1]),
     ],
-    ids=["conv", "residual"],
+    ids=["conv", "residual", "wide words"],
 )
-def test_nothing_waits_for_ever(
+def test_nothing_waits_for_ever_or_loses_bits(
     network: Network, pes: list[int], streams: list[int], tmp_path: Path
 ) -> None:
     run(network, pes, streams, tmp_path)

@@ -132,6 +132,20 @@ def test_bambu_sees_only_its_own_pragmas(builds: list[Path]) -> None:
         assert all(line in top for line in found)
 
 
+def test_bambu_keeps_processes_of_equal_code_apart(builds: list[Path]) -> None:
+    """Its compiler folds equal functions into one, unless each has a section of its own."""
+    for build in builds:
+        text = preprocessed(build, "-DJP_HLS_BAMBU", "-D__BAMBU__")
+        found = re.findall(
+            r'__attribute__\(\(noinline, section\("\.jp\." "(\w+)"\)\)\)\s+void (\w+)\(', text
+        )
+        top = (build / "hls" / "top.cpp").read_text()
+        body = top.split('extern "C" void jp_accelerator', 1)[1]
+        called = re.findall(r"^  ([a-z]\w+)\([^;{}#]*\);$", body, re.MULTILINE)
+        assert sorted(section for section, _ in found) == sorted(called)
+        assert all(section == name for section, name in found)
+
+
 def test_simulation_sees_none(builds: list[Path]) -> None:
     assert all(not pragmas(preprocessed(build)) for build in builds)
 

@@ -5,7 +5,7 @@ import pytest
 from networks import every_kind, mlp
 
 from jp_hw import golden
-from jp_hw.ir import Int, Layer, Shape, Source
+from jp_hw.ir import Input, Int, Layer, Network, Shape, Source
 from jp_hw.macs import LayerCount, count, kept
 
 KINDS = every_kind()
@@ -50,7 +50,7 @@ def test_counts_equal_a_count_of_single_products(kind: str) -> None:
         for source in layer.sources:
             values = tensors[source.tensor]
             expected = products(source, values, layer.map) * looked_at(layer)[:, :, None]
-            assert np.array_equal(kept(layer, source, values), expected)
+            assert np.array_equal(kept(network, layer, source, values), expected)
             macs += int(expected.sum())
         read = [tensors[source.tensor] for source in layer.sources]
         assert result == LayerCount(
@@ -79,7 +79,9 @@ def test_a_pool_that_skips_rows_saves_their_products() -> None:
 def test_products_that_cancel_are_counted() -> None:
     source = Source("input", np.array([3, -3]).reshape(1, 2, 1, 1))
     layer = Layer("a", (source,), np.zeros(1, np.int64), Shape(1, 1, 1), None)
-    assert kept(layer, source, np.ones((1, 1, 1, 2), np.int64)).tolist() == [[[[2]]]]
+    ones = np.ones((1, 1, 1, 2), np.int64)
+    network = Network("cancels", Input(Shape(1, 1, 2)), (layer,), ones)
+    assert kept(network, layer, source, ones).tolist() == [[[[2]]]]
 
 
 def test_values_below_the_input_threshold_are_not_counted() -> None:

@@ -39,7 +39,7 @@ def spread(network: Network, first: int = 2) -> Design:
     tensors = golden.tensors(network, network.samples)
     placements = []
     for i, layer in enumerate(network.layers):
-        work = channel_work(layer, tensors)
+        work = channel_work(network, layer, tensors)
         pes = min(work.shape[1], first + i)
         streams = 1 if layer is network.layers[-1] else 1 + i % min(3, pes)
         placements.append(Placement(assign(work, pes), streams))
@@ -54,7 +54,7 @@ def design_of(kind: str) -> Design:
 def read_by_later(network: Network, name: str) -> np.ndarray:
     """Which channels of a layer any later one has a weight for."""
     sources = [s for layer in network.layers for s in layer.sources if s.tensor == name]
-    read = np.zeros(network.tensor_shape(name).channels, bool)
+    read = np.full(network.tensor_shape(name).channels, network.dense)
     for source in sources:
         per_group = source.weights.shape[1]
         for out, within, _, _ in np.argwhere(source.weights):
@@ -72,7 +72,7 @@ def check(design: Design, *, late: bool, seed: int = 0) -> None:
         assert np.array_equal(outputs[layer.name], sums(ir, tensors))
         for n in range(len(network.samples)) if ir.requantize else ():
             read = read_by_later(network, layer.name)
-            sent = gathered(layer, streams, n)
+            sent = gathered(layer, streams, n, dense=network.dense)
             assert np.array_equal(sent, tensors[layer.name][n] * read)
 
 

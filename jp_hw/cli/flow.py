@@ -29,6 +29,9 @@ def generate(
     ] = None,
     pes: Annotated[int | None, typer.Option(min=1, help="At most so many PEs in all.")] = None,
     clock: Annotated[float | None, typer.Option(help="Clock in MHz.")] = None,
+    dense: Annotated[
+        bool, typer.Option("--dense", help="The dense twin: the same array, nothing skipped.")
+    ] = False,
     force: Annotated[bool, typer.Option(help="Replace an existing build folder.")] = False,
     json: Json = False,
 ) -> None:
@@ -38,9 +41,11 @@ def generate(
     from jp_hw.schedule import schedule
     from jp_hw.schedule.cycles import simulate_cycles
     from jp_hw.schedule.estimate import estimate
+    from jp_hw.twin import dense_twin
 
     target = boards.load(board)
     network, samples = _network(model)
+    network = dense_twin(network) if dense else network
     design = schedule(network, target, pes, clock)
     folder = out or Path("build") / f"{network.name}-{target.name}"
     plan = emit(design, *((samples.images, samples.labels) if samples else (None, None)))
@@ -78,7 +83,14 @@ def _tell(design: "Design", folder: Path, predicted: float, resources: "Resource
         f"{design.network.name} for {design.board.description}, {design.clock_mhz:g} MHz",
         ("layer", "output", "PEs", "channels per PE", "weights kept", "accumulator"),
         [
-            (d.name, str(n.output), d.pes, d.slots, _kept(n), f"{d.accumulator_bits} bit")
+            (
+                d.name,
+                str(n.output),
+                d.pes,
+                d.slots,
+                _kept(design.network, n),
+                f"{d.accumulator_bits} bit",
+            )
             for d, n in zip(design.layers, design.network.layers, strict=True)
         ],
     )
@@ -91,9 +103,9 @@ def _tell(design: "Design", folder: Path, predicted: float, resources: "Resource
     say(f"wrote {folder}; next: jp-hw csim {folder}, jp-hw simulate {folder}, jp-hw synth {folder}")
 
 
-def _kept(layer: "Layer") -> str:
-    weights = [source.weights for source in layer.sources]
-    return percent(sum(int((w != 0).sum()) for w in weights) / sum(w.size for w in weights), 1)
+def _kept(network: "Network", layer: "Layer") -> str:
+    live = [network.live(source.weights) for source in layer.sources]
+    return percent(sum(int(part.sum()) for part in live) / sum(part.size for part in live), 1)
 
 
 def _network(model: str) -> "tuple[Network, Split | None]":

@@ -104,7 +104,7 @@ def _input(design: Design) -> Values:
         "height": spec.shape.height,
         "row_bytes": spec.shape.width * spec.shape.channels,
         "is_signed": _bool(spec.signed),
-        "theta": spec.theta,
+        "least": design.network.input_least,
     }
 
 

@@ -59,7 +59,7 @@ class Process:
         return {
             "name": self.name,
             "call": self.call,
-            "parameters": _wrapped(parameters, len(self.name) + 17),
+            "parameters": _wrapped(parameters, len(self.name) + 6),
             "inner": _wrapped(names, len(self.call) + 3),
             "arguments": _wrapped(names, len(self.name) + 3),
         }

@@ -62,7 +62,7 @@ def loads(network: Network, tensors: dict[str, Int]) -> list[Load]:
         taps = 1 if layer.pool is None else int(np.prod(layer.pool.window))
         result.append(
             Load(
-                channel_work(layer, tensors),
+                channel_work(network, layer, tensors),
                 tokens,
                 max(network.tensor_shape(s.tensor).height for s in layer.sources),
                 layer.output.height,
@@ -74,7 +74,7 @@ def loads(network: Network, tensors: dict[str, Int]) -> list[Load]:
 
 def _tokens(network: Network, tensor: str, tensors: dict[str, Int]) -> Int:
     """Tokens per sample; what no weight reads is never sent."""
-    sent = tensors[tensor] * channels_read(network, tensor)
+    sent = network.live(tensors[tensor]) & channels_read(network, tensor)
     tokens: Int = np.asarray(np.count_nonzero(sent, axis=(1, 2, 3)), np.int64)
     return tokens
 

@@ -4,14 +4,17 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from jp_hw.ir import Int, Layer
+from jp_hw.ir import Int, Layer, Network
 from jp_hw.macs import kept
 
 
-def channel_work(layer: Layer, tensors: Mapping[str, Int]) -> Int:
+def channel_work(network: Network, layer: Layer, tensors: Mapping[str, Int]) -> Int:
     """MACs that every output channel keeps on each sample, int64 (samples, out channels)."""
     return sum(
-        (kept(layer, source, tensors[source.tensor]).sum((1, 2)) for source in layer.sources),
+        (
+            kept(network, layer, source, tensors[source.tensor]).sum((1, 2))
+            for source in layer.sources
+        ),
         start=np.zeros(1, np.int64),
     )
 

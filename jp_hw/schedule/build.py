@@ -88,7 +88,7 @@ def layer_design(
     parts = [
         columns.lane_columns(
             feed.source, network.tensor_shape(feed.source.tensor), layer, feed.physical,
-            feed.channels, mapping,
+            feed.channels, mapping, network.live(feed.source.weights),
         )
         for feed in feeds
     ]  # fmt: skip
@@ -129,7 +129,11 @@ def layer_design(
         pointers=pointers,
         weights=weights,
         thresholds=columns.threshold_memories(
-            layer, placement.channel_of, accumulator_bits, channels_read(network, layer.name)
+            layer,
+            placement.channel_of,
+            accumulator_bits,
+            channels_read(network, layer.name),
+            all_win=network.dense,
         ),
         streams=_streams(layer, placement, mapping, sum_bits),
         table=columns.table_memory(layer),
@@ -202,7 +206,7 @@ def channels_read(network: Network, tensor: str) -> NDArray[np.bool_]:
     for layer in network.layers:
         for source in layer.sources:
             if source.tensor == tensor:
-                used = np.any(source.weights != 0, axis=(2, 3))
+                used = np.any(network.live(source.weights), axis=(2, 3))
                 grouped = used.reshape(source.groups, -1, used.shape[1])
                 read |= np.any(grouped, axis=1).reshape(-1)
     return read

@@ -92,16 +92,22 @@ def _equal_taps(weights: Int, axis_: int) -> list[int]:
 
 
 def lane_columns(
-    source: Source, inputs: Shape, layer: Layer, physical_in: Int, channels: int, mapping: Mapping
+    source: Source,
+    inputs: Shape,
+    layer: Layer,
+    physical_in: Int,
+    channels: int,
+    mapping: Mapping,
+    stored: NDArray[np.bool_],
 ) -> LaneColumns:
     """Columns of one lane.
 
     physical_in: physical channel of each input channel, -1 for those of other lanes; channels: how
-    many physical ones there are, unused ones included.
+    many physical ones there are, unused ones included; stored: which of the source's weights are.
     """
     rows, cols = axes(source, inputs, layer)
     row_words = layer.map.width * mapping.slots
-    out, within, tap_y, tap_x = np.nonzero(source.weights)
+    out, within, tap_y, tap_x = np.nonzero(stored)
     values = source.weights[out, within, tap_y, tap_x]
     per_in = source.weights.shape[1]
     per_out = source.weights.shape[0] // source.groups
@@ -222,11 +228,12 @@ def pe_memories(
 
 
 def threshold_memories(
-    layer: Layer, channel_of: Int, bits: int, read: NDArray[np.bool_]
+    layer: Layer, channel_of: Int, bits: int, read: NDArray[np.bool_], *, all_win: bool = False
 ) -> tuple[Memory, ...]:
     """Winner thresholds of every PE, a word per slot.
 
     Unused slots never win, nor do channels that no later layer reads; read: bool (out channels,).
+    all_win: everything else does.
     """
     rule = layer.requantize
     memories = []
@@ -236,7 +243,7 @@ def threshold_memories(
         for slot, k in enumerate(channels):
             if k < 0:
                 continue
-            if rule is None:
+            if rule is None or (all_win and read[k]):
                 lower[slot] = thresholds.always(bits)
             elif read[k]:
                 lower[slot] = thresholds.keep_from(rule, k, int(layer.bias[k]), bits)

@@ -29,6 +29,10 @@ def interleave(network: Network, factors: Factors) -> Network:
     """
     if all(factor == 1 for factor in factors.values()):
         return network
+    if network.dense:
+        raise JpHwError(
+            f"{network.name} is dense: interleaved kernels have zeros it would multiply"
+        )
     for layer in network.layers:
         fault = _fault_of(layer, factors)
         if fault is not None:

@@ -35,7 +35,7 @@ def _wider(
     network: Network, tensors: dict[str, Int], board: Board, pes: int | None, best: Allocation
 ) -> Allocation | None:
     """A better allocation with the slowest layer's columns interleaved; None if there is none."""
-    if best.slowest is None:
+    if best.slowest is None or network.dense:
         return None
     columns = wider(network, best.columns, best.slowest)
     if columns is None:

@@ -75,11 +75,12 @@ def of_layers(
             )
             for lane in layer.lanes
         )
-        sent = values[layer.name] * channels_read(network, layer.name)
-        won = sent != 0 if layer.requantize is not None else np.ones(sent.shape, np.bool_)
+        won = network.live(values[layer.name]) & channels_read(network, layer.name)
+        if layer.requantize is None:
+            won = np.ones(won.shape, np.bool_)
         places[layer.name] = _places(layer, len(images))
         parts.append(LayerTraffic(lanes, _drained(layer, won)))
-    return Traffic(_beats(keep, values[INPUT]), tuple(parts))
+    return Traffic(_beats(keep, network.live(values[INPUT])), tuple(parts))
 
 
 def lengths(layer: LayerDesign, lane: Lane) -> Int:
@@ -129,12 +130,12 @@ def _drained(layer: LayerDesign, won: np.ndarray) -> np.ndarray:
     return np.ascontiguousarray(slots.transpose(3, 0, 1, 2, 4)).reshape(-1)
 
 
-def _beats(keep: Memory, values: Int) -> Int:
-    """Events of every input beat."""
-    count, height, width, channels = values.shape
+def _beats(keep: Memory, live: np.ndarray) -> Int:
+    """Events of every input beat; live: bool (n, height, width, channels)."""
+    count, height, width, channels = live.shape
     size, row_bytes = height * width * channels, width * channels
     kept = np.stack(keep.values, axis=1).reshape(-1)[:size]
-    flat = values.reshape(count, -1) * kept
+    flat = live.reshape(count, -1) & (kept != 0)
     most = BEAT + -(-BEAT // row_bytes)
     beats = np.zeros((count, -(-size // BEAT), 1 + most), np.int64)
     for n in range(count):

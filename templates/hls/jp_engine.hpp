@@ -55,7 +55,7 @@ JP_INLINE void align(hls::stream<input_beat>& in, fifo<64>& groups, fifo<8>& liv
         JP_UNROLL
         const int byte = static_cast<int>((group >> (8 * i)) & 0xff);
         const int value = Input::is_signed && byte > 127 ? byte - 256 : byte;
-        const bool wins = value != 0 && (value < 0 ? -value : value) >= Input::theta;
+        const bool wins = (value < 0 ? -value : value) >= Input::least;
         if (wins && bit(Input::keep[sent], i)) live |= 1u << i;
       }
       give(groups, group);

@@ -42,12 +42,13 @@
 #define JP_UNROLL JP_VITIS_PRAGMA(HLS unroll)
 #if defined(JP_HLS_BAMBU)
 // all of a process is in its function, and its function stays one: the compiler behind Bambu would
-// inline small ones into the top before Bambu sees them
+// inline small ones into the top before Bambu sees them, and fold those of equal code into one, but
+// for functions in sections of their own
 #define JP_INLINE __attribute__((always_inline)) inline
-#define JP_PROCESS __attribute__((noinline))
+#define JP_PROCESS(NAME) __attribute__((noinline, section(".jp." #NAME)))
 #else
 #define JP_INLINE inline
-#define JP_PROCESS
+#define JP_PROCESS(NAME)
 #endif
 
 namespace jp {
@@ -80,9 +81,16 @@ JP_INLINE sint<W> narrow(std::int64_t value) {
 #endif
 }
 
-// A stream of packed words. Never a stream of structs: Bambu compiles those to wrong hardware.
+// A stream of packed words of W bits. Never a stream of structs: Bambu compiles those to wrong
+// hardware. It also loses the bits above the last whole byte of words between 33 and 63 bits (it
+// keeps them in a 64-bit memory, and loads 35 of 64 bits as 32), so its streams have 64 there.
+#if defined(JP_HLS_BAMBU)
+template <int W>
+using fifo = hls::stream<ap_uint<(W > 32 ? 64 : W)>>;
+#else
 template <int W>
 using fifo = hls::stream<ap_uint<W>>;
+#endif
 
 // Simulation stops where hardware would wait for ever.
 JP_INLINE void starved([[maybe_unused]] const char* process) {
@@ -93,7 +101,7 @@ JP_INLINE void starved([[maybe_unused]] const char* process) {
 }
 
 template <int W>
-JP_INLINE std::uint64_t take(fifo<W>& from) {
+JP_INLINE std::uint64_t take(hls::stream<ap_uint<W>>& from) {
   static_assert(W <= 64, "packed words have at most 64 bits");
 #if defined(JP_SIMULATION)
   if (from.empty()) starved("a process");
@@ -102,7 +110,7 @@ JP_INLINE std::uint64_t take(fifo<W>& from) {
 }
 
 template <int W>
-JP_INLINE void give(fifo<W>& to, std::uint64_t word) {
+JP_INLINE void give(hls::stream<ap_uint<W>>& to, std::uint64_t word) {
   static_assert(W <= 64, "packed words have at most 64 bits");
   to.write(ap_uint<W>(word));
 }
@@ -111,7 +119,7 @@ JP_INLINE void give(fifo<W>& to, std::uint64_t word) {
 // swallow the word that comes next. So it takes from its streams in a fixed order, which changes no
 // result; where that order could block for ever, `hold` makes room.
 template <int W>
-JP_INLINE bool poll(fifo<W>& from, std::uint64_t& word) {
+JP_INLINE bool poll(hls::stream<ap_uint<W>>& from, std::uint64_t& word) {
 #if defined(JP_HLS_BAMBU)
   word = take(from);
   return true;

@@ -2,8 +2,8 @@
 //
 // Contract: takes AXI4-Stream beats of 8 bytes, a frame of FrameBytes in row, column, channel order,
 // tlast on its last beat; gives tokens {marker, channel, x, value}, rows in order, a marker after each
-// row. A byte counts if its magnitude is at least Theta and its bit in the keep table is set (bytes
-// that no weight reads have it clear). Beats without any such byte cost no cycle at the output.
+// row. A byte counts if its magnitude is at least Theta (0: any byte) and its bit in the keep table is
+// set (bytes that no weight reads have it clear). Beats without any such byte cost no cycle at the output.
 // Edge cases: bytes with tkeep low, and the rest of a frame whose tlast comes early, read as zero: the
 // frame is *short*. A frame whose tlast is not on its last beat, or that has bytes beyond its size,
 // is *long*: what exceeds is dropped up to tlast. Either gives a pulse and frame_error_o with the
@@ -80,8 +80,7 @@ module jp_tokenizer #(
     logic [7:0] magnitude;
     assign magnitude = (Signed != 0 && beat_data[8*i+7]) ? -beat_data[8*i +: 8]
                                                          : beat_data[8*i +: 8];
-    assign counts[i] = 32'(magnitude) >= Theta && magnitude != '0 && in_frame[i] && beat_keep[i]
-                       && table_keep[i];
+    assign counts[i] = 32'(magnitude) >= Theta && in_frame[i] && beat_keep[i] && table_keep[i];
   end
 
   // bytes of this beat that come before the end of the row; Far where it does not end here
