@@ -33,6 +33,7 @@ format: $(READY)
 
 bench: $(READY)  ## benchmarks, as JSON on standard output
 	$(BIN)/python -m benchmarks
+	$(BIN)/python -m benchmarks.dense_twin
 	$(BIN)/python -m benchmarks.scale
 
 N ?= 100

@@ -1,5 +1,5 @@
 """The dataflow as PandA-Bambu builds it: every process on its own, FIFOs of three words, blocking reads,
-and no words of 33 to 63 bits.
+no words of 33 to 63 bits, and writes that come after the next read unless they are asked for.
 
 Each process of `top.cpp` runs in a thread and goes from frame to frame by itself. If the order in
 which processes wait for one another could block, this hangs.
@@ -33,8 +33,16 @@ STREAM = """\
 #pragma once
 #include <condition_variable>
 #include <deque>
+#include <functional>
 #include <mutex>
 namespace hls {
+// a held write comes out only after the process' next read, as PandA-Bambu's do outside a loop
+inline thread_local std::function<void()> held;
+inline void flush() {
+  const std::function<void()> write = std::move(held);
+  held = nullptr;
+  if (write) write();
+}
 template <class T> class stream {
   std::deque<T> words;
   std::mutex mutex;
@@ -48,7 +56,13 @@ template <class T> class stream {
     T word = words.front();
     words.pop_front();
     changed.notify_all();
+    lock.unlock();
+    flush();
     return word;
+  }
+  void held_write(const T& word) {
+    flush();
+    held = [this, word] { write(word); };
   }
   void write(const T& word) {
     std::unique_lock<std::mutex> lock(mutex);
@@ -88,7 +102,8 @@ def threaded(top: str) -> str:
     head, body = top.split('extern "C" void jp_accelerator', 1)
     calls = re.compile(r"^  (\w+)\(([^;{}#]*)\);$", re.MULTILINE)
     inner = calls.sub(
-        r"  threads.emplace_back([&] { for (int f = 0; f < FRAMES; ++f) \1(\2); });", body
+        r"  threads.emplace_back([&] { for (int f = 0; f < FRAMES; ++f) \1(\2), hls::flush(); });",
+        body,
     )
     assert inner.count("emplace_back") == top.count("JP_PROCESS(")
     # PandA-Bambu loads other words without their upper bits
@@ -110,12 +125,21 @@ def threaded(top: str) -> str:
 
 
 def run(
-    network: Network, pes: list[int], streams: list[int], folder: Path, timeout: float = 120.0
+    network: Network,
+    pes: list[int],
+    streams: list[int],
+    folder: Path,
+    timeout: float = 120.0,
+    write_of: str = "write",
 ) -> None:
     build = write(design_of(network, pes, streams), folder / "build")
     images = varied_images(network)
     (folder / "images.bin").write_bytes(b"".join(as_bytes(image) for image in images))
     (folder / "hls_stream.h").write_text(STREAM)
+    types = build / "hls" / "jp_types.hpp"
+    own = "  do {\n    to.write(ap_uint<W>(word));\n  } while (again);\n"
+    assert own in types.read_text()
+    types.write_text(types.read_text().replace(own, own.replace("write", write_of)))
     (folder / "top.cpp").write_text(threaded((build / "hls" / "top.cpp").read_text()))
     command = [
         "g++",
@@ -162,6 +186,13 @@ def test_it_would_be_found_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     )
     with pytest.raises(subprocess.TimeoutExpired):
         run(residual(4), [2, 3, 2, 1], [1, 2, 2, 1], tmp_path, timeout=8.0)
+
+
+def test_writes_need_their_loop(tmp_path: Path) -> None:
+    """A row's marker would stay in its process, and the lanes of a sum would wait for one another."""
+    with pytest.raises(subprocess.TimeoutExpired):
+        given = residual(4), [1, 2, 1, 1], [1, 2, 1, 1]
+        run(*given, tmp_path, timeout=8.0, write_of="held_write")
 
 
 @pytest.mark.parametrize("seed", [6])

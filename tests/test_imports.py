@@ -20,6 +20,7 @@ TABLE: dict[str, set[str]] = {
     "boards": {"errors", "resources"},
     "templates_env": {"resources"},
     "plan": {"errors"},
+    "twin": {"ir"},
     "golden": {"dense", "errors", "ir"},
     "macs": {"dense", "golden", "ir"},
     "graph": {"ir"},
@@ -82,7 +83,7 @@ TABLE: dict[str, set[str]] = {
     "cli": {
         "boards", "build", "csim", "datasets", "deploy", "doctor", "errors", "evaluate", "golden", "hls",
         "images", "ir", "ir_file", "overlay", "plan", "schedule", "simulate", "ssh", "synth", "target",
-        "train", "zoo",
+        "train", "twin", "zoo",
     },
 }  # fmt: skip
 

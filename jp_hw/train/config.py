@@ -74,7 +74,8 @@ class TrainConfig(BaseModel):
       of activations (``InputMoments``) is brought up to date every ``moments_every`` steps.
     - ``mac_penalty``: weight of the expected MACs of the hidden activations in the loss, as a
       differentiable, scale-free estimate, by ``mac_measure`` over each sample or over each
-      channel of a batch (see ``losses``).
+      channel of a batch (see ``losses``). It takes as long as a tenth of a step; with ``mac_every``,
+      layers take turns, each in one of so many steps, with so many times the weight.
     - ``distill``: share of the distillation loss (arXiv 1503.02531, ``temperature``) from the
       dense baseline in all later stages.
     - ``shift``: images move by up to so many pixels in x and y, a ``shift_share`` of them;
@@ -125,6 +126,7 @@ class TrainConfig(BaseModel):
     moments_every: Annotated[int, Field(ge=1)] = 1
     mac_penalty: NonNegative = 0.0
     mac_measure: Literal["sample", "channel"] = "sample"
+    mac_every: Annotated[int, Field(ge=1)] = 1
     distill: Part = 0.0
     temperature: Annotated[float, Field(gt=0.0)] = 3.0
     shift: Annotated[int, Field(ge=0, le=16)] = 0

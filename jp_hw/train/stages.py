@@ -206,9 +206,9 @@ def _loss(
     estimate = losses.expected_macs_by_channel if by_channel else losses.expected_macs
     for index, (layer_name, layer) in enumerate(state.layers.items()):
         a = inputs[layer_name]
-        if index and config.mac_penalty:
+        if index and config.mac_penalty and (step + index) % config.mac_every == 0:
             cost = budget.token_costs(layer, state.uses[layer_name])
-            loss = loss + config.mac_penalty * estimate(a.float(), cost)
+            loss = loss + config.mac_every * config.mac_penalty * estimate(a.float(), cost)
         if name == "prune" and step % config.moments_every == 0:
             state.moments[layer_name].update(a, 0.99**config.moments_every)
     return loss

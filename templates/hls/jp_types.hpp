@@ -112,7 +112,17 @@ JP_INLINE std::uint64_t take(hls::stream<ap_uint<W>>& from) {
 template <int W>
 JP_INLINE void give(hls::stream<ap_uint<W>>& to, std::uint64_t word) {
   static_assert(W <= 64, "packed words have at most 64 bits");
+#if defined(JP_HLS_BAMBU)
+  // In a loop of its own, of one pass, though no compiler can know that: without one, Bambu puts the
+  // process' next read before this write, and what must come out before anything can come in stays
+  // inside. (Its nb_write would make a loop too, but says at random whether it wrote.)
+  volatile bool again = false;
+  do {
+    to.write(ap_uint<W>(word));
+  } while (again);
+#else
   to.write(ap_uint<W>(word));
+#endif
 }
 
 // Takes a word if there is one now. Bambu waits for one instead: a read that found nothing would
