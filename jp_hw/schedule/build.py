@@ -26,7 +26,9 @@ BEAT = 8
 MARKER_COLUMN = -1
 """Stands for a marker where ids are listed."""
 MAX_LANES = 64
-FIFO_DEPTH = 16
+FIFO_DEPTH, MAP_FIFO_DEPTH = 16, 64
+"""Words of each lane's queue in a PE. Neighbours on a map share their channels, and so their PEs: while
+some PEs have much to do and others little, a deeper queue keeps the dispatcher going."""
 WINNER_DEPTH = 32
 MAX_SUM_BITS = 32
 
@@ -138,7 +140,9 @@ def layer_design(
         streams=_streams(layer, placement, mapping, sum_bits),
         table=columns.table_memory(layer),
         requantize=layer.requantize,
-        fifo_depth=FIFO_DEPTH,
+        fifo_depth=MAP_FIFO_DEPTH
+        if any(lane.height * lane.width > 1 for lane in lanes)
+        else FIFO_DEPTH,
         winner_depth=WINNER_DEPTH,
     )
 
