@@ -19,6 +19,19 @@ class Budget(BaseModel):
     dsp: int = Field(gt=0)
     bram18: int = Field(gt=0, description="block RAMs of 18 kbit")
 
+    @property
+    def usable(self) -> "Budget":
+        """What a schedule may fill: nine tenths of the logic and 31 of 32 block RAMs.
+
+        The rest is for what surrounds the accelerator (DMA engine, interconnect) and for the router.
+        """
+        return Budget(
+            lut=max(1, self.lut * 9 // 10),
+            ff=max(1, self.ff * 9 // 10),
+            dsp=self.dsp,
+            bram18=max(1, self.bram18 * 31 // 32),
+        )
+
 
 class Processor(BaseModel):
     """The processor system next to the logic, and which of its ports the accelerator uses."""

@@ -29,6 +29,14 @@ def test_the_pynq_z2_is_an_xc7z020() -> None:
         board.clock_mhz = 200.0
 
 
+def test_a_part_of_every_device_is_left_to_shell_and_router() -> None:
+    for board in boards.available():
+        whole, usable = board.budget, board.budget.usable
+        assert 0.89 * whole.lut < usable.lut <= 0.9 * whole.lut
+        assert 0.89 * whole.ff < usable.ff <= 0.9 * whole.ff
+        assert usable.dsp == whole.dsp and 0.95 * whole.bram18 < usable.bram18 < whole.bram18
+
+
 def test_a_board_is_data_only() -> None:
     """Every key of the model is in the file, and the file has no other."""
     for path in data_dir("boards").glob("*.toml"):

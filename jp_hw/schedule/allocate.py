@@ -112,7 +112,7 @@ def allocate(
     pes: int | None,
     columns: Factors | None = None,
 ) -> Allocation:
-    """Layers with as many PEs as help, within the board's budget and at most `pes` in all.
+    """Layers with as many PEs as help, within what a board has to give and at most `pes` in all.
 
     tensors: of the network's samples. columns: how many are interleaved, by layer. Raises DoesNotFit
     if not even one PE per layer does.
@@ -125,17 +125,18 @@ def allocate(
         raise JpHwError(f"{pes} PEs are too few: {len(every)} layers need one each (--pes)")
     states = list(_growth(network, every, pes))
     layers = build_layers(network, states[0])
-    excess = estimate(layers).exceeds(board.budget)
+    budget = board.budget.usable
+    excess = estimate(layers).exceeds(budget)
     if excess:
         raise DoesNotFit(
             f"{network.name} does not fit {board.name} even with one PE per layer: "
-            f"it would take {', '.join(excess)}; prune it further or choose a larger board"
+            f"it would take {', '.join(excess)} usable; prune it further or choose a larger board"
         )
     fits, over = 0, len(states)
     while over - fits > 1:  # the largest one that fits; every step needs more than the one before
         middle = over - 1 if over == len(states) else (fits + over) // 2
         bigger = build_layers(network, states[middle])
-        if estimate(bigger).exceeds(board.budget):
+        if estimate(bigger).exceeds(budget):
             over = middle
         else:
             fits, layers = middle, bigger
