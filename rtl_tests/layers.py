@@ -40,6 +40,8 @@ class Kind:
     theta: int = 2
     fifo_depth: int = 16
     winner_depth: int = 16
+    paired_roms: bool = False
+    block_ring: bool = False
 
     @property
     def map(self) -> Shape:
@@ -202,6 +204,8 @@ def top(d: LayerDesign, kind: Kind) -> str:
         **dict(layer_parameters(d)),
         "FifoDepth": kind.fifo_depth,
         "WinnerDepth": kind.winner_depth,
+        "PairedRoms": int(kind.paired_roms),
+        "BlockRing": int(kind.block_ring),
     }
     listed = ", ".join(f".{name}({value})" for name, value in values.items())
     width = d.winner_width

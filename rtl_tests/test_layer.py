@@ -12,7 +12,10 @@ SETS = {
         pool=Pool((5, 6), (3, 3), (2, 2), (1, 1)), shortcut=True, mixed=True, streams=2,
         before_streams=2, theta=30,
     ),
-    "residual": Kind(Shape(5, 6, 3), Shape(5, 6, 7), (3, 3), 3, padding=(1, 1), shortcut=True),
+    "residual": Kind(
+        Shape(5, 6, 3), Shape(5, 6, 7), (3, 3), 3, padding=(1, 1), shortcut=True, paired_roms=True,
+        block_ring=True,
+    ),
     "groups-of-pes": Kind(
         Shape(7, 5, 2), Shape(4, 3, 22), (3, 3), 11, stride=(2, 2), padding=(1, 1), leaky=True
     ),
@@ -42,7 +45,7 @@ SETS = {
     ),
     "pool-2x2": Kind(
         Shape(6, 6, 2), Shape(3, 3, 4), (3, 3), 4, padding=(1, 1), pool=Pool((6, 6), (2, 2), (2, 2)),
-        leaky=True, streams=3, winner_depth=8, theta=20,
+        leaky=True, streams=3, winner_depth=8, theta=20, block_ring=True,
     ),
     "pool-all": Kind(
         Shape(4, 3, 3), Shape(1, 1, 3), (1, 1), 1, pool=Pool((4, 3), (4, 3), (1, 1)), last=True

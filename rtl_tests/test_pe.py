@@ -30,6 +30,8 @@ def sizes(
         "ValueSigned": 0,
         "TwoSided": 0,
         "AccBits": 24,
+        "PairedRoms": 0,
+        "BlockRing": 0,
         "MapWidth": out_width,
         "MapHeight": 1,
         "OutHeight": 1,
@@ -46,21 +48,31 @@ def pooled(
 
 
 SETS = {
-    "lanes2": sizes(2, 3, 4, 6, 14, 9, ValueSigned=1, TwoSided=1),
+    "lanes2": sizes(2, 3, 4, 6, 14, 9, ValueSigned=1, TwoSided=1, BlockRing=1),
     "pool-overlapping": pooled(
         2, 2, Pooling((6, 5), (3, 3), (3, 3), (2, 2), (1, 1)), 6, 12, 9, ValueSigned=1, TwoSided=1
     ),
-    "pool-2x2": pooled(1, 3, Pooling((4, 4), (2, 2), (2, 2), (2, 2)), 6, 9, 7, WinnerDepth=8),
+    "pool-2x2": pooled(
+        1,
+        3,
+        Pooling((4, 4), (2, 2), (2, 2), (2, 2)),
+        6,
+        9,
+        7,
+        WinnerDepth=8,
+        BlockRing=1,
+        PairedRoms=1,
+    ),
     "pool-rows": pooled(1, 2, Pooling((5, 3), (4, 3), (2, 1), (1, 1)), 5, 6, 5, ValueSigned=1),
     "pool-one-word": pooled(2, 1, Pooling((3, 4), (3, 4), (1, 1), (1, 1)), 4, 6, 4),
-    "tight": sizes(1, 2, 2, 3, 5, 4, WinnerDepth=8, TwoSided=1),
+    "tight": sizes(1, 2, 2, 3, 5, 4, WinnerDepth=8, TwoSided=1, BlockRing=1),
     "least": sizes(1, 1, 1, 1, 2, 1, FifoDepth=2, WinnerDepth=8),
-    "linear": sizes(1, 16, 1, 5, 40, 16, WinnerDepth=32),
+    "linear": sizes(1, 16, 1, 5, 40, 16, WinnerDepth=32, PairedRoms=1),
     "row-of-one-slot": sizes(1, 1, 28, 7, 9, 12, FifoDepth=4),
     "narrow": sizes(
         1, 4, 3, 5, 7, 5, WeightBits=2, ValueBits=3, AccBits=8, ValueSigned=1, TwoSided=1
     ),
-    "lanes4": sizes(4, 2, 3, 5, 20, 6, ValueSigned=1),
+    "lanes4": sizes(4, 2, 3, 5, 20, 6, ValueSigned=1, PairedRoms=1, BlockRing=1),
     "not-a-power": sizes(1, 3, 3, 5, 6, 7, WinnerDepth=8, FifoDepth=8),
 }
 

@@ -1,4 +1,4 @@
-"""jp_rom and jp_table: every word of the file, whatever its width."""
+"""jp_rom, jp_rom_pair and jp_table: every word of the file, whatever its width."""
 
 import random
 from pathlib import Path
@@ -27,5 +27,28 @@ def test_memory(simulator: str, parameters: dict[str, int], module: str, tmp_pat
         tmp_path,
         simulator,
         files={"mem/t.mem": memory_text(words, parameters["Width"])},
+        data=words,
+    )
+
+
+PAIRS = {
+    "wide": {"Width": 21, "DepthA": 37, "DepthB": 64, "AddrBits": 6},
+    "least": {"Width": 1, "DepthA": 2, "DepthB": 2, "AddrBits": 1},
+    "unequal": {"Width": 15, "DepthA": 200, "DepthB": 3, "AddrBits": 8},
+}
+
+
+@on_simulators(PAIRS)
+def test_pair(simulator: str, parameters: dict[str, int], tmp_path: Path) -> None:
+    rng = random.Random(SEED)
+    width = parameters["Width"]
+    words = [[rng.getrandbits(width) for _ in range(parameters[f"Depth{x}"])] for x in "AB"]
+    run(
+        "jp_rom_pair",
+        {**parameters, "FileA": "mem/a.mem", "FileB": "mem/b.mem"},
+        "bench_rom_pair",
+        tmp_path,
+        simulator,
+        files={f"mem/{x}.mem": memory_text(w, width) for x, w in zip("ab", words, strict=True)},
         data=words,
     )

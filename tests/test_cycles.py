@@ -23,7 +23,7 @@ BOARD = boards.load("pynq-z2")
 
 # Cycles from an input beat to the logits of a network of one layer, PE and class, work excepted:
 # the way through tokenizer, dispatcher, PE, two merges and output, and one logit.
-LATENCY = 27
+LATENCY = 28
 
 
 def round_robin(channels: int, pes: int) -> Int:
@@ -95,14 +95,14 @@ def test_a_dispatcher_sends_one_column_a_cycle(inputs: int, pes: int) -> None:
     ("inputs", "outputs", "pes"), [(8, 1, 1), (40, 2, 1), (16, 5, 1), (9, 4, 2)]
 )
 def test_a_busy_pe_does_one_mac_a_cycle(inputs: int, outputs: int, pes: int) -> None:
-    """A full PE takes its MACs, a slot to drain each output, and two cycles for the marker."""
+    """A full PE takes its MACs, a slot to drain each output, and three cycles for the marker."""
     slots = outputs // pes
     report = simulate_cycles(dense_layer(np.ones((outputs, inputs)), pes), ones(8, inputs))
     # the last frame has none behind it to wait for
-    assert np.diff(report.end_cycles)[:-1].tolist() == [inputs * slots + slots + 2] * 6
+    assert np.diff(report.end_cycles)[:-1].tolist() == [inputs * slots + slots + 3] * 6
 
 
-@pytest.mark.parametrize(("pes", "cycles"), [(2, 3), (1, 4)])
+@pytest.mark.parametrize(("pes", "cycles"), [(2, 4), (1, 5)])
 def test_frames_without_work_take_no_longer_than_their_logits(pes: int, cycles: int) -> None:
     """As in the RTL: one bank of logits fills while the other leaves."""
     design = dense_layer(np.zeros((2, 1)), pes)
@@ -121,9 +121,9 @@ def test_the_slowest_layer_sets_the_pace() -> None:
     )
     kept = [layer.macs / 12 for layer in count(network, images)]
     assert kept[0] > kept[1] > kept[2]
-    # as for one busy PE: MACs, drained words, two cycles for the marker
-    assert np.diff(wide.end_cycles)[1:-1].tolist() == [kept[1] + 16 + 2] * 9
-    assert np.diff(narrow.end_cycles)[1:-2].tolist() == [kept[0] + 24 + 2] * 8
+    # as for one busy PE: MACs, drained words, three cycles for the marker
+    assert np.diff(wide.end_cycles)[1:-1].tolist() == [kept[1] + 16 + 3] * 9
+    assert np.diff(narrow.end_cycles)[1:-2].tolist() == [kept[0] + 24 + 3] * 8
 
 
 def test_deeper_queues_never_cost_much() -> None:
@@ -136,14 +136,14 @@ def test_deeper_queues_never_cost_much() -> None:
 
 
 PINNED: dict[tuple[str, tuple[int, int]], tuple[list[int], list[int]]] = {
-    ("mlp", (16, 32)): ([97, 105, 111, 117], [36, 27, 24]),
-    ("mlp", (3, 9)): ([97, 105, 111, 117], [36, 27, 24]),
-    ("leaky", (16, 32)): ([104, 116, 129, 140], [40, 52, 44]),
-    ("leaky", (3, 9)): ([104, 116, 129, 140], [52, 52, 44]),
-    ("stride and padding", (16, 32)): ([706, 1248, 1667, 2160], [1966, 1811, 587]),
-    ("stride and padding", (3, 9)): ([698, 1195, 1678, 2181], [2016, 1830, 601]),
-    ("groups", (16, 32)): ([427, 694, 890, 1102], [953, 847, 373]),
-    ("groups", (3, 9)): ([430, 698, 952, 1175], [1056, 901, 386]),
+    ("mlp", (16, 32)): ([100, 109, 116, 122], [40, 33, 28]),
+    ("mlp", (3, 9)): ([100, 109, 116, 122], [40, 33, 28]),
+    ("leaky", (16, 32)): ([107, 119, 132, 143], [42, 53, 47]),
+    ("leaky", (3, 9)): ([107, 119, 132, 143], [43, 53, 47]),
+    ("stride and padding", (16, 32)): ([717, 1263, 1695, 2196], [2002, 1837, 578]),
+    ("stride and padding", (3, 9)): ([713, 1207, 1698, 2212], [2045, 1846, 615]),
+    ("groups", (16, 32)): ([435, 708, 910, 1125], [977, 853, 377]),
+    ("groups", (3, 9)): ([438, 711, 974, 1200], [1079, 930, 389]),
 }
 """Ends of frames and busy cycles, by network and queue depths, of the kernel that was checked against
 the RTL, without slack before the lanes: a faster or shorter kernel must give the same."""

@@ -137,7 +137,7 @@ def run(
     (folder / "images.bin").write_bytes(b"".join(as_bytes(image) for image in images))
     (folder / "hls_stream.h").write_text(STREAM)
     types = build / "hls" / "jp_types.hpp"
-    own = "  do {\n    to.write(ap_uint<W>(word));\n  } while (again);\n"
+    own = "  do {\n    to.write(ap_uint<W>(word));\n  } while (stray);\n"
     assert own in types.read_text()
     types.write_text(types.read_text().replace(own, own.replace("write", write_of)))
     (folder / "top.cpp").write_text(threaded((build / "hls" / "top.cpp").read_text()))

@@ -34,7 +34,12 @@ TABLE: dict[str, set[str]] = {
     "frontends": {"errors", "graph", "ir", "nn"},
     "quantize": {"errors", "float_model", "frontends", "graph", "ir", "passes"},
     "zoo": {"datasets", "errors", "models", "nn"},
-    "train": {"datasets", "errors", "imagefolder", "models", "nn", "zoo"},
+    "figures": set(),
+    "explore": {
+        "boards", "datasets", "errors", "evaluate", "figures", "golden", "ir", "ir_file", "schedule",
+        "zoo",
+    },
+    "train": {"datasets", "errors", "figures", "imagefolder", "models", "nn", "zoo"},
     "evaluate": {"datasets", "golden", "ir", "macs", "quantize", "zoo"},
     "schedule": {"boards", "dense", "errors", "golden", "ir", "macs"},
     "emit": {"errors", "ir", "ir_file", "registers", "resources", "schedule", "templates_env"},
@@ -81,9 +86,9 @@ TABLE: dict[str, set[str]] = {
         "boards", "build", "csim", "errors", "golden", "ir", "plan", "quantize", "schedule", "simulate"
     },
     "cli": {
-        "boards", "build", "csim", "datasets", "deploy", "doctor", "errors", "evaluate", "golden", "hls",
-        "images", "ir", "ir_file", "overlay", "plan", "schedule", "simulate", "ssh", "synth", "target",
-        "train", "twin", "zoo",
+        "boards", "build", "csim", "datasets", "deploy", "doctor", "errors", "evaluate", "explore",
+        "golden", "hls", "images", "ir", "ir_file", "overlay", "plan", "schedule", "simulate", "ssh",
+        "synth", "target", "train", "twin", "zoo",
     },
 }  # fmt: skip
 

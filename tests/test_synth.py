@@ -119,8 +119,10 @@ def test_block_roms_are_counted_though_they_are_blanked(tmp_path: Path) -> None:
     rom = build / "rtl" / "jp_rom.sv"
     memory = "logic [Width-1:0] mem"
     rom.write_text(rom.read_text().replace(memory, f'(* rom_style = "block" *) {memory}'))
-    one = synth_pe(build, pynq(), 1, timeout=600)
-    assert one.bram18 == 2, "pointers and weights"
+    assert synth_pe(build, pynq(), 1, timeout=600).bram18 == 2, "pointers and weights"
+    pe = build / "rtl" / "jp_pe.sv"
+    pe.write_text(pe.read_text().replace("if (PairedRoms != 0)", "if (PairedRoms == 0)"))
+    assert synth_pe(build, pynq(), 1, timeout=600).bram18 == 1, "both in one"
 
 
 def test_broken_rtl_is_said_with_the_log(tmp_path: Path) -> None:

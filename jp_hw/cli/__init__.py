@@ -5,6 +5,7 @@ import sys
 import typer
 
 from jp_hw.cli import board, flow, info
+from jp_hw.cli.explore import explore
 from jp_hw.cli.hls import hls
 from jp_hw.cli.schedule import schedule
 from jp_hw.cli.train import train
@@ -27,6 +28,7 @@ app.command()(board.deploy)
 app.command()(board.run)
 app.command()(hls)
 app.command()(train)
+app.command()(explore)
 app.command()(info.evaluate)
 app.command()(info.models)
 app.command()(info.boards)

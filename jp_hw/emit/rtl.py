@@ -149,6 +149,8 @@ def layer_parameters(layer: LayerDesign) -> list[tuple[str, int]]:
             "OffsetBits": layer.weights[0].fields[1].bits,
             "Entries": layer.weights[0].depth,
             "AccBits": layer.accumulator_bits,
+            "PairedRoms": int(layer.paired_roms),
+            "BlockRing": int(layer.block_ring),
             "Slots": layer.slots,
             "MapWidth": layer.map_width,
             "MapHeight": layer.map_height,

@@ -11,7 +11,7 @@ from jp_hw.ir import INPUT, Int, Network
 from jp_hw.schedule.assign import assign, channel_work
 from jp_hw.schedule.build import Placement, build_layers, channels_read
 from jp_hw.schedule.design import LayerDesign
-from jp_hw.schedule.estimate import estimate
+from jp_hw.schedule.estimate import estimate, with_memories
 from jp_hw.schedule.interleave import Factors, interleave
 from jp_hw.schedule.interleave import tensor as interleaved
 
@@ -124,8 +124,8 @@ def allocate(
     if pes is not None and pes < len(every):
         raise JpHwError(f"{pes} PEs are too few: {len(every)} layers need one each (--pes)")
     states = list(_growth(network, every, pes))
-    layers = build_layers(network, states[0])
     budget = board.budget.usable
+    layers = with_memories(build_layers(network, states[0]), budget)
     excess = estimate(layers).exceeds(budget)
     if excess:
         raise DoesNotFit(
@@ -135,7 +135,7 @@ def allocate(
     fits, over = 0, len(states)
     while over - fits > 1:  # the largest one that fits; every step needs more than the one before
         middle = over - 1 if over == len(states) else (fits + over) // 2
-        bigger = build_layers(network, states[middle])
+        bigger = with_memories(build_layers(network, states[middle]), budget)
         if estimate(bigger).exceeds(budget):
             over = middle
         else:

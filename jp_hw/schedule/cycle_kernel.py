@@ -18,8 +18,9 @@ BEAT_QUEUE = 64  # beats that the tokenizer holds
 QUEUE = 128  # words of any queue, at most
 NEVER = 1 << 60
 
-# a PE: fetched column (0: marker, -1: none), cycle in which its walk ends, drain, winner queue
-COLUMN, END_OF_WALK, BUSY, LEFT, END, ROW, OUT, HEAD, COUNT, ACTIVE = range(10)
+# a PE: fetched column (0: marker, -1: none), cycle in which its walk ends, drain and the first cycle
+# that it can use, winner queue
+COLUMN, END_OF_WALK, BUSY, LEFT, END, START, OUT, HEAD, COUNT, ACTIVE = range(10)
 # a register stage of two words
 FIRST, SPARE = range(2)
 # a dispatcher: pipeline stages 1..3, output register, input row, markers sent for it, PE waited for
@@ -110,11 +111,13 @@ def pe_step(pe, levels, heads, fifo, ready, depths, size, queue, times, won, fir
     column_ready = free and not (pe[COLUMN] == 0 and draining)
     fetch = pe[COLUMN] < 0 or column_ready
     macs = 0
-    if not walking and draining and has_room(pe, times, depths[1], size[2], cycle):
+    may = pe[START] <= cycle and not walking and draining
+    if may and has_room(pe, times, depths[1], size[2], cycle):
         drain_step(pe, size, queue, times, won, first_id, cycle)
     if pe[COLUMN] >= 0 and column_ready:
         if pe[COLUMN] == 0:
             pe[BUSY] = 1
+            pe[START] = cycle + 2
             pe[LEFT] = size[0] * size[1]
         else:
             macs = pe[COLUMN]

@@ -48,6 +48,17 @@ class Memory:
         return len(self.values[0])
 
     @cached_property
+    def extremes(self) -> tuple[int, int]:
+        """Bits that are set in some word, and bits that are set in all words."""
+        some = every = shift = 0
+        for field, values in zip(self.fields, self.values, strict=True):
+            mask = (1 << field.bits) - 1
+            some |= (int(np.bitwise_or.reduce(values)) & mask) << shift
+            every |= (int(np.bitwise_and.reduce(values)) & mask) << shift
+            shift += field.bits
+        return some, every
+
+    @cached_property
     def words(self) -> list[int]:
         """Words as unsigned Python integers (they can exceed 64 bits)."""
         words = [0] * self.depth
@@ -159,6 +170,7 @@ class LayerDesign:
     weight word: (weight, offset); threshold word: a drained accumulator `a` wins if
     `a >= keep_from`, or, in a signed layer, `a <= keep_to`.
     table: activations by index, where requantization ends in one.
+    paired_roms: a PE's pointers and weights share a block RAM. block_ring: its accumulators are one.
     """
 
     name: str
@@ -184,6 +196,8 @@ class LayerDesign:
     requantize: Requantize | None
     fifo_depth: int
     winner_depth: int
+    paired_roms: bool = False
+    block_ring: bool = False
 
     @property
     def row_words(self) -> int:

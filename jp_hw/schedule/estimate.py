@@ -8,10 +8,17 @@ from dataclasses import dataclass
 
 from jp_hw.boards import Budget
 from jp_hw.schedule.design import Lane, LayerDesign, Memory
+from jp_hw.schedule.memories import (
+    BLOCK_ROM_BITS,
+    blocks,
+    choose,
+    lutram,
+    paired,
+    pe_blocks,
+    ring_blocks,
+    rom_blocks,
+)
 
-BRAM_BITS = 18 * 1024
-BLOCK_ROM_BITS = 2048
-"""Read-only memories of so many bits go to block RAM (`jp_rom`), smaller ones to LUTs."""
 LUT_BUFFER = 128
 """Buffers of so many tokens at most are LUT RAM (`jp_buffer`)."""
 
@@ -51,36 +58,31 @@ IO = Resources(lut=950, ff=750, dsp=0, bram18=0)
 def rom(memory: Memory) -> Resources:
     """One read-only memory with a registered output."""
     bits = memory.width * memory.depth
-    if bits < BLOCK_ROM_BITS:
-        return Resources(max(memory.width, bits // 38), memory.width, 0, 0)
-    shapes = ((512, 36), (1024, 18), (2048, 9), (4096, 4), (8192, 2), (16384, 1))
-    blocks = min(-(-memory.depth // d) * -(-memory.width // w) for d, w in shapes)
-    return Resources(0, 0, 0, blocks)
-
-
-def lutram(depth: int, width: int) -> int:
-    """LUTs of a RAM with one write and one read port (RAM32M, RAM64M)."""
-    return 4 * (-(-width // 6) if depth <= 32 else -(-depth // 64) * -(-width // 3))
+    if bits >= BLOCK_ROM_BITS:
+        return Resources(0, 0, 0, rom_blocks(memory))
+    return Resources(max(memory.width, bits // 38), memory.width, 0, 0)
 
 
 def pe(layer: LayerDesign) -> Resources:
-    """One PE of a layer, its memories included."""
+    """One PE of a layer, without the block RAMs of its pointers and weights, which differ by PE."""
     bits, ring, lanes = layer.accumulator_bits, layer.ring_bits, len(layer.lanes)
     two_sided = layer.requantize is not None and layer.requantize.signed
     work = 1 + layer.column_bits + ring + layer.value_bits
     more = layer.pointers[0].fields[1].bits
-    lut: float = 100 + 4.4 * bits + 5 * ring + 2.3 * (more - 2) + 3 * (layer.output_x_bits - 1)
-    lut += 1.7 * bits * two_sided + 21 * (lanes - 1)
+    lut: float = 86 + 0.75 * bits + 3.8 * ring + 9.3 * more + 1.35 * (lanes - 1) * work
+    lut += 0.05 * bits * min(max(layer.slots - 2, 0), 190) + bits * two_sided
+    lut += 30 * (layer.pool is not None)
     lut += lanes * lutram(layer.fifo_depth, work) + lutram(layer.winner_depth, layer.winner_width)
-    ff: float = 98 + 5 * bits + 10 * ring + bits * two_sided + 19 * (lanes - 1) + (more - 2)
-    ff += 3.7 * (layer.output_x_bits - 1)
-    blocks = 0
-    if ring < 8:
-        lut += lutram(1 << ring, bits)
+    ff: float = 54 + 1.9 * bits + 18.3 * ring + 31 * (lanes - 1) + 5.5 * layer.output_x_bits
+    ff += 0.75 * bits * two_sided
+    number = 0
+    if layer.block_ring:
+        number, lut, ff = ring_blocks(layer), lut + 1.7 * bits, ff + 1.6 * bits
     else:
-        blocks, ff = max(1, (bits << ring) // BRAM_BITS), ff + bits
-    memories = total(rom(m) for m in (layer.pointers[0], layer.weights[0]))
-    return Resources(round(lut), round(ff), 1, blocks) + memories
+        lut += lutram(1 << ring, bits)
+    memories = [] if layer.paired_roms else [layer.pointers[0], layer.weights[0]]
+    small = total(rom(m) for m in memories if not rom_blocks(m))
+    return Resources(round(lut), round(ff), 1, number) + small
 
 
 def merges(layer: LayerDesign) -> Resources:
@@ -97,13 +99,14 @@ def buffer(lane: Lane) -> Resources:
     width, depth = lane.token.width, lane.buffer
     if depth <= LUT_BUFFER:
         return Resources(40 + lutram(depth, width), 40 + width, 0, 0)
-    return Resources(60, 40 + width, 0, -(-depth * width // BRAM_BITS))
+    return Resources(60, 40 + width, 0, blocks(depth, width))
 
 
 def layer_resources(layer: LayerDesign) -> Resources:
     """A whole layer, its requantizer included."""
     one, lanes = pe(layer), len(layer.lanes)
-    pes = Resources(*(layer.pes * value for value in (one.lut, one.ff, one.dsp, one.bram18)))
+    number = layer.pes * one.bram18 + pe_blocks(layer)
+    pes = Resources(layer.pes * one.lut, layer.pes * one.ff, layer.pes * one.dsp, number)
     counters = Resources(round(6 + 1.7 * layer.pes), round(165 + 1.15 * layer.pes), 0, 0)
     dispatchers = Resources(50 * lanes, 75 * lanes, 0, 0)
     tables = total(rom(lane.masks) for lane in layer.lanes)
@@ -122,3 +125,9 @@ def total(parts: Iterable[Resources]) -> Resources:
 def estimate(layers: Iterable[LayerDesign]) -> Resources:
     """A whole accelerator."""
     return IO + total(layer_resources(layer) for layer in layers)
+
+
+def with_memories(layers: Iterable[LayerDesign], budget: Budget) -> tuple[LayerDesign, ...]:
+    """The layers with their memories in block RAM or LUTs, as suits the budget."""
+    pairs = [paired(layer) for layer in layers]
+    return choose(pairs, budget, estimate(pairs).bram18)

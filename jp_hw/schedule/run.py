@@ -9,6 +9,7 @@ from jp_hw.ir import Int, Network
 from jp_hw.schedule.allocate import Allocation, DoesNotFit, allocate
 from jp_hw.schedule.build import Placement, build_layers, input_memories
 from jp_hw.schedule.design import Design, LayerDesign
+from jp_hw.schedule.estimate import with_memories
 from jp_hw.schedule.interleave import Factors, interleave, wider
 
 
@@ -56,7 +57,7 @@ def place(
         for layer, placement in zip(network.layers, placements, strict=True)
     }
     computed = interleave(network, columns)
-    layers = build_layers(computed, placements)
+    layers = with_memories(build_layers(computed, placements), board.budget.usable)
     return _design(network, computed, board, clock_mhz, columns, layers)
 
 

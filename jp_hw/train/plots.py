@@ -4,37 +4,23 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from jp_hw.figures import new, save
+
 Row = Mapping[str, Any]
 
 
 def draw(folder: Path, history: Sequence[Row], analyses: Mapping[str, Mapping[str, Any]]) -> None:
     """Write macs.png and densities.png, and sensitivity-STAGE.png where there is none yet."""
-    _write(folder / "macs.png", _accuracy_against_macs(history))
-    _write(folder / "densities.png", _densities(history))
+    save(folder / "macs.png", _accuracy_against_macs(history))
+    save(folder / "densities.png", _densities(history))
     for stage, found in analyses.items():
         path = folder / f"sensitivity-{stage}.png"
         if not path.is_file():
-            _write(path, _sensitivity(stage, found))
-
-
-def _figure(columns: int = 1) -> tuple[Any, Any]:
-    """A figure without a window, and its axes."""
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(6 * columns, 4.5))
-    figure.subplots_adjust(left=0.12 / columns, right=1 - 0.04 / columns, bottom=0.12, top=0.94)
-    return figure, figure.subplots(1, columns)
-
-
-def _write(path: Path, figure: Any) -> None:
-    """Save a figure, whole or not at all."""
-    temporary = path.with_name(f".{path.name}.tmp")
-    figure.savefig(temporary, format="png", dpi=110)
-    temporary.replace(path)
+            save(path, _sensitivity(stage, found))
 
 
 def _accuracy_against_macs(history: Sequence[Row]) -> Any:
-    figure, axes = _figure()
+    figure, axes = new()
     for stage in dict.fromkeys(row["stage"] for row in history):
         rows = [row for row in history if row["stage"] == stage]
         macs = [100 * row["macs_kept"] for row in rows]
@@ -46,7 +32,7 @@ def _accuracy_against_macs(history: Sequence[Row]) -> Any:
 
 
 def _densities(history: Sequence[Row]) -> Any:
-    figure, (left, right) = _figure(2)
+    figure, (left, right) = new(2)
     for axes, suffix, label in ((left, "_weights", "weights"), (right, "_macs", "MACs per image")):
         for name in [key for key in history[0] if key.endswith(suffix)]:
             values = [row[name] for row in history]
@@ -58,7 +44,7 @@ def _densities(history: Sequence[Row]) -> Any:
 
 
 def _sensitivity(stage: str, found: Mapping[str, Any]) -> Any:
-    figure, both = _figure(2)
+    figure, both = new(2)
     kinds = (("densities", "weights kept"), ("winner_rates", "winner rate"))
     for axes, (kind, label) in zip(both, kinds, strict=True):
         for name, rows in found[kind].items():

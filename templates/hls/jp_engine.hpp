@@ -106,12 +106,14 @@ JP_INLINE void tokenize(fifo<64>& groups, fifo<8>& lives, fifo<Input::token::wid
 template <class Fork, class... Copies>
 JP_INLINE void copy(fifo<Fork::token::width>& in, Copies&... out) {
   JP_VITIS_PRAGMA(HLS inline)
+  JP_STRAY;
   for (int row = 0; row < Fork::height; ++row) {
     bool open = true;
     while (open) {
       JP_VITIS_PRAGMA(HLS pipeline II=1 style=flp)
       const std::uint64_t word = take(in);
-      (give(out, word), ...);
+      JP_SEE(Fork::token, word);
+      (give(out, word, stray), ...);
       open = !Fork::token::marker::of(word);
     }
   }
@@ -124,6 +126,7 @@ template <class Hold>
 JP_INLINE void hold(fifo<Hold::token::width>& in, fifo<Hold::token::width>& out) {
   JP_VITIS_PRAGMA(HLS inline)
   using marker = typename Hold::token::marker;
+  JP_STRAY;
 #if defined(JP_HLS_BAMBU)
   static uint<Hold::token::width> words[Hold::words];
   std::uint32_t first = 0, next = 0;
@@ -132,6 +135,7 @@ JP_INLINE void hold(fifo<Hold::token::width>& in, fifo<Hold::token::width>& out)
     const int accepted = Hold::accepted[row];
     while (taken < accepted) {
       const std::uint64_t word = take(in);
+      JP_SEE(Hold::token, word);
       words[next] = static_cast<uint<Hold::token::width>>(word);
       next = (next + 1) & (Hold::words - 1);
       if (marker::of(word)) ++taken;
@@ -140,7 +144,7 @@ JP_INLINE void hold(fifo<Hold::token::width>& in, fifo<Hold::token::width>& out)
     while (open) {
       const std::uint64_t word = words[first];
       first = (first + 1) & (Hold::words - 1);
-      give(out, word);
+      give(out, word, stray);
       open = !marker::of(word);
     }
   }
@@ -150,7 +154,7 @@ JP_INLINE void hold(fifo<Hold::token::width>& in, fifo<Hold::token::width>& out)
     while (open) {
       JP_VITIS_PRAGMA(HLS pipeline II=1 style=flp)
       const std::uint64_t word = take(in);
-      give(out, word);
+      give(out, word, stray);
       open = !marker::of(word);
     }
   }
@@ -166,6 +170,7 @@ JP_INLINE void dispatch(fifo<Lane::token::width>& tokens, Commands&... commands)
   JP_VITIS_PRAGMA(HLS inline)
   using token = typename Lane::token;
   using command = typename Lane::command;
+  JP_STRAY;
   for (int y = 0; y < Lane::height; ++y) {
     const auto row = Lane::rows[y];
     const std::uint64_t row_term = Lane::row_term::of(row);
@@ -174,6 +179,7 @@ JP_INLINE void dispatch(fifo<Lane::token::width>& tokens, Commands&... commands)
     while (open) {
       JP_VITIS_PRAGMA(HLS pipeline II=1 style=flp)
       const std::uint64_t word = take(tokens);
+      JP_SEE(token, word);
       open = !token::marker::of(word);
       if (open) {
         const auto column = Lane::columns[token::x::of(word)];
@@ -183,12 +189,13 @@ JP_INLINE void dispatch(fifo<Lane::token::width>& tokens, Commands&... commands)
             command::value::put(token::value::of(word)) |
             command::base::put(row_base + Lane::column_base::of(column)) |
             command::column::put(id + Lane::first_column);
-        give_some(Lane::masks[id], packed, std::index_sequence_for<Commands...>{}, commands...);
+        give_some(Lane::masks[id], packed, stray, std::index_sequence_for<Commands...>{},
+                  commands...);
       }
     }
     const int completed = static_cast<int>(Lane::row_completed::of(row));
     for (int i = 0; i < completed; ++i) {
-      (give(commands, command::marker::put(1)), ...);
+      (give(commands, command::marker::put(1), stray), ...);
     }
   }
 }
@@ -199,26 +206,23 @@ JP_INLINE void merge(fifo<Out::layer::winner::width>& out, Winners&... winners) 
   JP_VITIS_PRAGMA(HLS inline)
   using winner = typename Out::layer::winner;
   constexpr int count = sizeof...(Winners);
+  JP_STRAY;
   for (int row = 0; row < Out::layer::out_height; ++row) {
-    bool open[count];
-    JP_VITIS_PRAGMA(HLS array_partition variable=open type=complete)
-    for (int p = 0; p < count; ++p) {
-      JP_UNROLL
-      open[p] = true;
-    }
+    streams<count> rest;
     int left = count;
     while (left > 0) {
       JP_VITIS_PRAGMA(HLS pipeline II=1 style=flp)
       std::uint64_t word = 0;
-      if (!take_any<winner>(open, word, std::index_sequence_for<Winners...>{}, winners...)) {
+      if (!take_any<winner>(rest, word, std::index_sequence_for<Winners...>{}, winners...)) {
         starved("merge");
       } else if (winner::marker::of(word)) {
+        JP_SEE(winner, word);
         --left;
       } else {
-        give(out, word);
+        give(out, word, stray);
       }
     }
-    give(out, winner::marker::put(1));
+    give(out, winner::marker::put(1), stray);
   }
 }
 
@@ -231,11 +235,13 @@ JP_INLINE void requantize(fifo<Out::layer::winner::width>& in,
   using layer = typename Out::layer;
   using winner = typename layer::winner;
   using token = typename layer::output;
+  JP_STRAY;
   for (int row = 0; row < layer::out_height; ++row) {
     bool open = true;
     while (open) {
       JP_VITIS_PRAGMA(HLS pipeline II=1 style=flp)
       const std::uint64_t word = take(in);
+      JP_SEE(winner, word);
       open = !winner::marker::of(word);
       if (open) {
         const auto& post = Out::post[winner::channel::of(word)];
@@ -253,9 +259,10 @@ JP_INLINE void requantize(fifo<Out::layer::winner::width>& in,
         }
         give(out, token::value::put(y) |
                       token::x::put(winner::x::of(word)) |
-                      token::channel::put(winner::channel::of(word)));
+                      token::channel::put(winner::channel::of(word)),
+             stray);
       } else {
-        give(out, token::marker::put(1));
+        give(out, token::marker::put(1), stray);
       }
     }
   }

@@ -20,37 +20,35 @@ JP_INLINE void fetch(fifo<Pe::layer::job::width>& jobs, Lanes&... lanes) {
   using command = typename layer::command;
   using job = typename layer::job;
   constexpr int count = sizeof...(Lanes);
+  JP_STRAY;
   for (int row = 0; row < layer::out_height; ++row) {
-    bool open[count];
-    JP_VITIS_PRAGMA(HLS array_partition variable=open type=complete)
-    for (int i = 0; i < count; ++i) {
-      JP_UNROLL
-      open[i] = true;
-    }
+    streams<count> rest;
     int left = count;
     while (left > 0) {
       JP_VITIS_PRAGMA(HLS pipeline II=1 style=flp)
       std::uint64_t word = 0;
-      if (!take_any<command>(open, word, std::index_sequence_for<Lanes...>{}, lanes...)) {
+      if (!take_any<command>(rest, word, std::index_sequence_for<Lanes...>{}, lanes...)) {
         starved("fetch");
       } else if (command::marker::of(word)) {
+        JP_SEE(command, word);
         --left;
       } else {
         const auto pointer = Pe::pointers[command::column::of(word)];
         give(jobs, job::value::put(command::value::of(word)) |
                        job::base::put(command::base::of(word)) |
                        job::start::put(layer::start::of(pointer)) |
-                       job::more::put(layer::more::of(pointer)));
+                       job::more::put(layer::more::of(pointer)),
+             stray);
       }
     }
-    give(jobs, job::marker::put(1));
+    give(jobs, job::marker::put(1), stray);
   }
 }
 
 // Adds the jobs of one output row into the ring, one multiply-accumulate a cycle, whatever the
-// addresses are.
+// addresses are. Returns the row's marker.
 template <class Layer, class Weights>
-JP_INLINE void scatter(fifo<Layer::job::width>& jobs, const Weights& weights,
+JP_INLINE std::uint64_t scatter(fifo<Layer::job::width>& jobs, const Weights& weights,
                        sint<Layer::accumulator_bits> (&ring)[Layer::ring_words]) {
   JP_VITIS_PRAGMA(HLS inline)
   using job = typename Layer::job;
@@ -64,6 +62,7 @@ JP_INLINE void scatter(fifo<Layer::job::width>& jobs, const Weights& weights,
     address_of[i] = Layer::ring_words;
     value_of[i] = 0;
   }
+  std::uint64_t word = 0;
   std::uint32_t entry = 0, left = 0, base = 0;
   std::int32_t value = 0;
   bool open = true;
@@ -74,7 +73,7 @@ JP_INLINE void scatter(fifo<Layer::job::width>& jobs, const Weights& weights,
     // a write of kForwarded - kWriteDelay + 1 = 3 passes earlier at the nearest.
     JP_VITIS_PRAGMA(HLS dependence variable=ring type=inter direction=RAW distance=3 true)
     if (left == 0) {
-      const std::uint64_t word = take(jobs);
+      word = take(jobs);
       open = !job::marker::of(word);
       value = static_cast<std::int32_t>(job::value::of(word));
       base = static_cast<std::uint32_t>(job::base::of(word));
@@ -82,10 +81,10 @@ JP_INLINE void scatter(fifo<Layer::job::width>& jobs, const Weights& weights,
       left = static_cast<std::uint32_t>(job::more::of(word)) + 1;
     }
     if (open) {
-      const auto word = weights[entry];
-      const std::int32_t product = static_cast<std::int32_t>(Layer::weight::of(word)) * value;
+      const auto weight = weights[entry];
+      const std::int32_t product = static_cast<std::int32_t>(Layer::weight::of(weight)) * value;
       const std::uint32_t address =
-          (base + static_cast<std::uint32_t>(Layer::offset::of(word))) & Layer::ring_mask;
+          (base + static_cast<std::uint32_t>(Layer::offset::of(weight))) & Layer::ring_mask;
       sint<Layer::accumulator_bits> sum = ring[address];
       for (int i = kForwarded - 1; i >= 0; --i) {
         JP_UNROLL
@@ -108,13 +107,14 @@ JP_INLINE void scatter(fifo<Layer::job::width>& jobs, const Weights& weights,
   for (int i = kWriteDelay - 1; i >= 0; --i) {
     if (address_of[i] != Layer::ring_words) ring[address_of[i]] = value_of[i];
   }
+  return word;
 }
 
 // Reads a finished row, sets it to zero, and sends the winners and a marker.
 template <class Layer, class Thresholds>
 JP_INLINE void drain(std::uint32_t row_start, int first_channel, const Thresholds& thresholds,
                      sint<Layer::accumulator_bits> (&ring)[Layer::ring_words],
-                     fifo<Layer::winner::width>& winners) {
+                     fifo<Layer::winner::width>& winners, const bool& stray) {
   JP_VITIS_PRAGMA(HLS inline)
   using winner = typename Layer::winner;
   int slot = 0, x = 0;
@@ -131,7 +131,8 @@ JP_INLINE void drain(std::uint32_t row_start, int first_channel, const Threshold
                       (Layer::is_signed && wide <= Layer::keep_to::of(threshold));
     if (wins) {
       give(winners, winner::value::put(wide) | winner::x::put(x) |
-                        winner::channel::put(first_channel + slot));
+                        winner::channel::put(first_channel + slot),
+           stray);
     }
     if (slot == Layer::slots - 1) {
       slot = 0;
@@ -140,7 +141,7 @@ JP_INLINE void drain(std::uint32_t row_start, int first_channel, const Threshold
       ++slot;
     }
   }
-  give(winners, winner::marker::put(1));
+  give(winners, winner::marker::put(1), stray);
 }
 
 // The same with max pooling: every output is the greatest sum of its window. What lies outside the
@@ -149,7 +150,7 @@ template <class Layer, class Thresholds>
 JP_INLINE void drain_pooled(int row, std::uint32_t corner, int first_channel,
                             const Thresholds& thresholds,
                             sint<Layer::accumulator_bits> (&ring)[Layer::ring_words],
-                            fifo<Layer::winner::width>& winners) {
+                            fifo<Layer::winner::width>& winners, const bool& stray) {
   JP_VITIS_PRAGMA(HLS inline)
   using winner = typename Layer::winner;
   using pool = typename Layer::pool;
@@ -182,7 +183,8 @@ JP_INLINE void drain_pooled(int row, std::uint32_t corner, int first_channel,
                         (Layer::is_signed && wide <= Layer::keep_to::of(threshold));
       if (wins) {
         give(winners, winner::value::put(wide) | winner::x::put(x) |
-                          winner::channel::put(first_channel + slot));
+                          winner::channel::put(first_channel + slot),
+             stray);
       }
       has_best = false;
       if (slot == Layer::slots - 1) {
@@ -197,7 +199,7 @@ JP_INLINE void drain_pooled(int row, std::uint32_t corner, int first_channel,
     dy = ends ? 0 : row_ends ? dy + 1 : dy;
     line = ends ? left : row_ends ? line + Layer::row_words : line;
   }
-  give(winners, winner::marker::put(1));
+  give(winners, winner::marker::put(1), stray);
 }
 
 // Second half of a PE: multiply-accumulate and drain, row by row. The ring is all zero between
@@ -208,6 +210,7 @@ JP_INLINE void accumulate(fifo<Pe::layer::job::width>& jobs,
   JP_VITIS_PRAGMA(HLS inline)
   using layer = typename Pe::layer;
   using pool = typename layer::pool;
+  JP_STRAY;
   static sint<layer::accumulator_bits> ring[layer::ring_words];
   JP_VITIS_PRAGMA(HLS bind_storage variable=ring type=ram_s2p)
   std::uint32_t start = 0;
@@ -215,12 +218,13 @@ JP_INLINE void accumulate(fifo<Pe::layer::job::width>& jobs,
     start -= pool::padding_y * layer::row_words + pool::padding_x * layer::slots;
   }
   for (int row = 0; row < layer::out_height; ++row) {
-    scatter<layer>(jobs, Pe::weights, ring);
+    [[maybe_unused]] const std::uint64_t marker = scatter<layer>(jobs, Pe::weights, ring);
+    JP_SEE(layer::job, marker);
     if constexpr (std::is_void_v<pool>) {
-      drain<layer>(start, Pe::first_channel, Pe::thresholds, ring, winners);
+      drain<layer>(start, Pe::first_channel, Pe::thresholds, ring, winners, stray);
       start += layer::row_words;
     } else {
-      drain_pooled<layer>(row, start, Pe::first_channel, Pe::thresholds, ring, winners);
+      drain_pooled<layer>(row, start, Pe::first_channel, Pe::thresholds, ring, winners, stray);
       start += pool::stride_y * layer::row_words;
     }
   }

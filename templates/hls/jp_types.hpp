@@ -20,6 +20,7 @@
 #pragma GCC diagnostic pop
 #endif
 
+#include <bitset>
 #include <cstddef>
 #include <cstdint>
 #include <type_traits>
@@ -60,6 +61,8 @@ template <int W>
 using uint = ap_uint<W>;
 template <int W>
 using sint = ap_int<W>;
+template <int N>
+using flags = ap_uint<N>;
 #else
 template <int W>
 using uint = std::conditional_t<
@@ -68,6 +71,8 @@ using uint = std::conditional_t<
                        std::conditional_t<(W <= 32), std::uint32_t, std::uint64_t>>>;
 template <int W>
 using sint = std::conditional_t<(W <= 32), std::int32_t, std::int64_t>;
+template <int N>
+using flags = std::bitset<N>;
 #endif
 
 template <int W>
@@ -109,21 +114,31 @@ JP_INLINE std::uint64_t take(hls::stream<ap_uint<W>>& from) {
   return from.read().to_uint64();
 }
 
+// Writes a word; `stray` is never true. Bambu puts a process' next read before its last write, and what
+// must come out before anything can come in stays inside; but not if that write has a loop of its
+// own, of which it cannot know that it has one pass.
 template <int W>
-JP_INLINE void give(hls::stream<ap_uint<W>>& to, std::uint64_t word) {
+JP_INLINE void give(hls::stream<ap_uint<W>>& to, std::uint64_t word,
+                    [[maybe_unused]] const bool& stray = false) {
   static_assert(W <= 64, "packed words have at most 64 bits");
 #if defined(JP_HLS_BAMBU)
-  // In a loop of its own, of one pass, though no compiler can know that: without one, Bambu puts the
-  // process' next read before this write, and what must come out before anything can come in stays
-  // inside. (Its nb_write would make a loop too, but says at random whether it wrote.)
-  volatile bool again = false;
   do {
     to.write(ap_uint<W>(word));
-  } while (again);
+  } while (stray);
 #else
   to.write(ap_uint<W>(word));
 #endif
 }
+
+// A process' `stray`: whether a marker ever came with anything beside it. None does.
+#if defined(JP_HLS_BAMBU)
+#define JP_STRAY static bool stray = false
+#define JP_SEE(WORD, word) \
+  if (WORD::marker::of(word) && (word) != WORD::marker::put(1)) stray = true
+#else
+#define JP_STRAY constexpr bool stray = false
+#define JP_SEE(WORD, word) static_cast<void>(0)
+#endif
 
 // Takes a word if there is one now. Bambu waits for one instead: a read that found nothing would
 // swallow the word that comes next. So it takes from its streams in a fixed order, which changes no
@@ -195,23 +210,39 @@ JP_INLINE bool bit(const Limb (&word)[LIMBS], int index) {
   return (static_cast<std::uint64_t>(word[index / 64]) >> (index % 64)) & 1;
 }
 
+// Which of N streams have not come to their marker yet. Under Bambu, which takes from them in a fixed
+// order, it is how many have: an array of flags could become a memory on the one bus that all
+// processes share, and two stores in one cycle spoil one another there.
+template <int N>
+struct streams {
+#if defined(JP_HLS_BAMBU)
+  int closed = 0;
+  JP_INLINE bool open(int i) const { return i == closed; }
+  JP_INLINE void close(int) { ++closed; }
+#else
+  flags<N> closed = 0;
+  bool open(int i) const { return !closed[i]; }
+  void close(int i) { closed[i] = true; }
+#endif
+};
+
 // Takes a word from the first open stream that has one, and closes that stream if it is a marker. A
 // single stream is simply waited for.
 template <class Word, std::size_t... I, class... Fifos>
-JP_INLINE bool take_any(bool (&open)[sizeof...(I)], std::uint64_t& word, std::index_sequence<I...>,
+JP_INLINE bool take_any(streams<sizeof...(I)>& rest, std::uint64_t& word, std::index_sequence<I...>,
                         Fifos&... from) {
   JP_VITIS_PRAGMA(HLS inline)
-  return ((open[I] && (sizeof...(I) == 1 ? (word = take(from), true) : poll(from, word)) &&
-           (open[I] = !Word::marker::of(word), true)) ||
+  return ((rest.open(I) && (sizeof...(I) == 1 ? (word = take(from), true) : poll(from, word)) &&
+           ((Word::marker::of(word) ? rest.close(I) : static_cast<void>(0)), true)) ||
           ...);
 }
 
 // Gives a word to the streams whose bit is set.
 template <class Mask, std::size_t... I, class... Fifos>
-JP_INLINE void give_some(const Mask& mask, std::uint64_t word, std::index_sequence<I...>,
-                         Fifos&... to) {
+JP_INLINE void give_some(const Mask& mask, std::uint64_t word, const bool& stray,
+                         std::index_sequence<I...>, Fifos&... to) {
   JP_VITIS_PRAGMA(HLS inline)
-  ((bit(mask, I) ? give(to, word) : static_cast<void>(0)), ...);
+  ((bit(mask, I) ? give(to, word, stray) : static_cast<void>(0)), ...);
 }
 
 // Tokens and drained winners, from the least significant bit: value, x, channel, marker.

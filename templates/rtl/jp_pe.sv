@@ -14,6 +14,8 @@ module jp_pe #(
     parameter int OffsetBits = 1,
     parameter int Entries = 2,       // words of the weight memory
     parameter int AccBits = 16,
+    parameter int PairedRoms = 0,    // whether pointers and weights share a block RAM
+    parameter int BlockRing = 0,
     parameter int Slots = 1,
     parameter int MapWidth = 1,      // sums of a row, per slot
     parameter int MapHeight = 1,
@@ -57,14 +59,32 @@ module jp_pe #(
   logic [SlotBits-1:0] slot;
   logic [2*AccBits-1:0] thresholds;
 
-  jp_rom #(.File({Prefix, "_pointers.mem"}), .Width(MoreBits + StartBits), .Depth(Columns),
-           .AddrBits(ColumnBits)) u_pointers (
-      .clk_i, .en_i(pointer_en), .addr_i(pointer_addr), .data_o(pointer)
-  );
-  jp_rom #(.File({Prefix, "_weights.mem"}), .Width(OffsetBits + WeightBits), .Depth(Entries),
-           .AddrBits(EntryBits)) u_weights (
-      .clk_i, .en_i(1'b1), .addr_i(entry_addr), .data_o(entry)
-  );
+  if (PairedRoms != 0) begin : g_pair
+    localparam int PointerBits = MoreBits + StartBits;
+    localparam int WordBits = OffsetBits + WeightBits;
+    localparam int Width = PointerBits > WordBits ? PointerBits : WordBits;
+    localparam int AddrBits = ColumnBits > EntryBits ? ColumnBits : EntryBits;
+    logic [Width-1:0] a_data, b_data;
+    jp_rom_pair #(.FileA({Prefix, "_weights.mem"}), .FileB({Prefix, "_pointers.mem"}),
+                  .Width(Width), .DepthA(Entries), .DepthB(Columns), .AddrBits(AddrBits)) u_roms (
+        .clk_i,
+        .a_addr_i(AddrBits'(entry_addr)), .a_data_o(a_data),
+        .b_en_i(pointer_en), .b_addr_i(AddrBits'(pointer_addr)), .b_data_o(b_data)
+    );
+    assign entry = WordBits'(a_data);
+    assign pointer = PointerBits'(b_data);
+    logic unused;
+    assign unused = &{1'b0, a_data, b_data};
+  end else begin : g_roms
+    jp_rom #(.File({Prefix, "_pointers.mem"}), .Width(MoreBits + StartBits), .Depth(Columns),
+             .AddrBits(ColumnBits)) u_pointers (
+        .clk_i, .en_i(pointer_en), .addr_i(pointer_addr), .data_o(pointer)
+    );
+    jp_rom #(.File({Prefix, "_weights.mem"}), .Width(OffsetBits + WeightBits), .Depth(Entries),
+             .AddrBits(EntryBits)) u_weights (
+        .clk_i, .en_i(1'b1), .addr_i(entry_addr), .data_o(entry)
+    );
+  end
   jp_table #(.File({Prefix, "_thresholds.mem"}), .Width(2 * AccBits),
              .Depth(Slots > 1 ? Slots : 2), .AddrBits(SlotBits)) u_thresholds (
       .addr_i(slot), .data_o(thresholds)
@@ -83,6 +103,7 @@ module jp_pe #(
       .OffsetBits(OffsetBits),
       .Entries(Entries),
       .AccBits(AccBits),
+      .BlockRing(BlockRing),
       .Slots(Slots),
       .MapWidth(MapWidth),
       .MapHeight(MapHeight),

@@ -11,7 +11,7 @@
 // first clears its ring, one word a cycle, and takes no work meanwhile.
 // Its read-only memories are outside: pointers and entries answer in the next cycle (pointers keep their
 // word while pointer_en_o is low), thresholds in the same one. So all PEs of a layer are one module.
-// Latency: 10 cycles from a marker at a lane's input to the first winner; with Pool one more, and one
+// Latency: 11 cycles from a marker at a lane's input to the first winner; with Pool one more, and one
 // for every other word of a window.
 module jp_pe_core #(
     parameter PoolPrefix = "",       // of the tables of jp_drain
@@ -26,6 +26,7 @@ module jp_pe_core #(
     parameter int OffsetBits = 1,
     parameter int Entries = 2,       // words of the weight memory
     parameter int AccBits = 16,
+    parameter int BlockRing = 0,     // whether the accumulators are block RAM
     parameter int Slots = 1,
     parameter int MapWidth = 1,      // sums of a row, per slot
     parameter int MapHeight = 1,
@@ -68,8 +69,6 @@ module jp_pe_core #(
     input  logic [2*AccBits-1:0]       thresholds_i
 );
   /* verilator no_inline_module */
-  localparam int ProductBits = WeightBits + ValueBits + 1;
-
   // ---- lane FIFOs, and the choice of the lane to serve
   logic [Lanes-1:0] head_valid, head_marker, head_pop, wants;
   logic [Lanes-1:0][WorkWidth-1:0] head;
@@ -130,19 +129,25 @@ module jp_pe_core #(
   logic [MoreBits-1:0] walk_more_q;
   logic [RingBits-1:0] walk_base_q;
   logic [ValueBits-1:0] walk_value_q;
-  logic drain_busy, drain_end, clearing, drain_go, winner_room;
+  logic drain_busy, drain_end, drain_start, start_q, clearing, drain_go, winner_room;
   logic drain_emit, drain_first, drain_live, drain_erase;
   logic [RingBits-1:0] drain_addr;
 
   assign walk_last = walk_more_q == '0;
   assign column_ready = (!walk_valid_q || walk_last) && !clearing
                         && !(column_marker_q && (drain_busy || drain_end));
-  assign drain_go = !walk_valid_q && (clearing || winner_room);
+  assign drain_start = column_valid_q && column_marker_q && column_ready;
+  // the first word is two cycles behind the last column of its row: see drained_5q
+  assign drain_go = !walk_valid_q && !start_q && (clearing || winner_room);
 
   always_ff @(posedge clk_i) begin
     if (!rst_ni) walk_valid_q <= 1'b0;
     else if (!walk_valid_q || walk_last)
       walk_valid_q <= column_valid_q && !column_marker_q && column_ready;
+  end
+  always_ff @(posedge clk_i) begin
+    if (!rst_ni) start_q <= 1'b0;
+    else start_q <= drain_start;
   end
   always_ff @(posedge clk_i) begin
     if (!walk_valid_q || walk_last) begin
@@ -173,7 +178,7 @@ module jp_pe_core #(
       .PadX(PadX)
   ) u_drain (
       .clk_i, .rst_ni,
-      .start_i(column_valid_q && column_marker_q && column_ready),
+      .start_i(drain_start),
       .step_i(drain_go),
       .clearing_o(clearing),
       .busy_o(drain_busy),
@@ -185,8 +190,9 @@ module jp_pe_core #(
       .erase_o(drain_erase)
   );
 
-  // ---- stage 1: the entry arrives; stage 2: operands and address; stage 3: product and old value;
-  // ---- stage 4: sum; stage 5: write back; then the greatest of a window, the comparison, the winner
+  // ---- stage 1: the entry arrives; stage 2: the address; stage 3: the ring is read; stage 4: product
+  // ---- and old value; stage 5: the sum is written; then the greatest of a window, the comparison,
+  // ---- the winner
   logic mac_1q, mac_2q, mac_3q, mac_4q;
   logic drain_1q, drain_2q, drain_3q, drain_4q;  // a word is read
   logic erase_1q, erase_2q, erase_3q, erase_4q;  // and cleared
@@ -197,12 +203,8 @@ module jp_pe_core #(
   logic [ValueBits-1:0] value_1q;
   logic [WeightBits-1:0] weight_1;
   logic [OffsetBits-1:0] offset_1;
-  logic signed [WeightBits-1:0] weight_2q;
-  logic signed [ValueBits:0] value_2q;
-  logic signed [ProductBits-1:0] product_3q, product_4q;
-  logic signed [AccBits-1:0] mem [1 << RingBits];
-  logic signed [AccBits-1:0] old_4q, old_4, sum_5q, drained_5q;
-  logic same_3q, same_4q;
+  logic signed [AccBits-1:0] old_4, sum_5, drained_5q;
+  logic same_3q, other_4q;
 
   assign entry_addr_o = walk_entry_q;
   assign {offset_1, weight_1} = entry_i;
@@ -214,7 +216,7 @@ module jp_pe_core #(
       {erase_1q, erase_2q, erase_3q, erase_4q} <= '0;
       {emit_1q, emit_2q, emit_3q, emit_4q} <= '0;
       {end_1q, end_2q, end_3q, end_4q, end_5q} <= '0;
-      {same_3q, same_4q} <= '0;
+      {same_3q, other_4q} <= '0;
     end else begin
       mac_1q <= walk_valid_q;
       drain_1q <= drain_go && drain_busy;
@@ -225,35 +227,43 @@ module jp_pe_core #(
       {mac_3q, drain_3q, erase_3q, emit_3q, end_3q} <= {mac_2q, drain_2q, erase_2q, emit_2q, end_2q};
       {mac_4q, drain_4q, erase_4q, emit_4q, end_4q} <= {mac_3q, drain_3q, erase_3q, emit_3q, end_3q};
       {write_5q, end_5q} <= {write_4, end_4q};
-      // is the word that stage 3 reads being written by stage 5; is stage 4's in stage 5
+      // is the word that stage 3 reads being written by stage 5; is stage 4's another one than that
       same_3q <= addr_2q == addr_4q && write_4;
-      same_4q <= addr_3q == addr_4q && write_4;
+      other_4q <= !(addr_3q == addr_4q && write_4);
     end
   end
 
   assign write_4 = mac_4q || erase_4q;
-  assign old_4 = same_4q ? sum_5q : old_4q;
 
   always_ff @(posedge clk_i) begin
     base_1q <= walk_valid_q ? walk_base_q : drain_addr;
     value_1q <= walk_value_q;
     addr_2q <= base_1q + (mac_1q ? RingBits'(offset_1) : '0);
-    weight_2q <= weight_1;
-    value_2q <= {ValueSigned != 0 && value_1q[ValueBits-1], value_1q};
     addr_3q <= addr_2q;
-    product_3q <= weight_2q * value_2q;
     addr_4q <= addr_3q;
-    product_4q <= product_3q;
-    old_4q <= same_3q ? sum_5q : mem[addr_3q];
     addr_5q <= addr_4q;
+    // a drain never reads what stage 5 is about to write: no column of its row is so near before it
     drained_5q <= old_4;
-    if (drain_4q) sum_5q <= '0;
-    else sum_5q <= old_4 + AccBits'(product_4q);
   end
 
-  always_ff @(posedge clk_i) begin
-    if (write_5q) mem[addr_5q] <= sum_5q;
-  end
+  jp_ring #(.Width(AccBits), .AddrBits(RingBits), .Block(BlockRing)) u_ring (
+      .clk_i,
+      .read_addr_i(addr_3q),
+      .bypass_i(same_3q),
+      .data_o(old_4),
+      .write_i(write_5q),
+      .write_addr_i(addr_5q),
+      .write_data_i(sum_5)
+  );
+  jp_mac #(.WeightBits(WeightBits), .ValueBits(ValueBits + 1), .AccBits(AccBits)) u_mac (
+      .clk_i,
+      .weight_i(weight_1),
+      .value_i({ValueSigned != 0 && value_1q[ValueBits-1], value_1q}),
+      .old_i(old_4),
+      .add_old_i(other_4q),
+      .clear_i(drain_4q),
+      .sum_o(sum_5)
+  );
 
   // ---- the greatest word of a window: result is the output of which emit spoke a cycle before
   logic emit, result_end;

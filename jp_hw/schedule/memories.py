@@ -1,0 +1,84 @@
+"""Which memories are block RAM, and which are LUTs: a board's block RAM saves what LUTs it can.
+
+Shapes are those of 7 series RAMB18E1 (AMD UG473); UltraScale+ has the same.
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from jp_hw.boards import Budget
+from jp_hw.schedule.design import LayerDesign, Memory
+
+BLOCK_ROM_BITS = 2048
+"""Read-only memories of so many bits go to block RAM (`jp_rom`), smaller ones to LUTs."""
+LUTS_WORTH = 24
+"""LUTs that a block RAM must save at least to become a PE's accumulators."""
+TWO_PORTS = ((1024, 18), (2048, 9), (4096, 4), (8192, 2), (16384, 1))
+ONE_PORT = ((512, 36), *TWO_PORTS)
+"""Depths and widths of a block RAM of 18 kbit; the first one only with one port for reading."""
+
+
+def blocks(depth: int, width: int, shapes: Sequence[tuple[int, int]] = ONE_PORT) -> int:
+    """Block RAMs of 18 kbit that a memory takes. Bits that never change take none."""
+    return min(-(-depth // d) * -(-width // w) for d, w in shapes)
+
+
+def rom_blocks(memory: Memory) -> int:
+    """Block RAMs of 18 kbit of a `jp_rom`: none if it is small enough for LUTs."""
+    if memory.depth * memory.width < BLOCK_ROM_BITS:
+        return 0
+    some, every = memory.extremes
+    return blocks(memory.depth, (some ^ every).bit_count())
+
+
+def pair_blocks(pointers: Memory, weights: Memory) -> int:
+    """Block RAMs of 18 kbit of a `jp_rom_pair`."""
+    half = 1 << (max(pointers.depth, weights.depth) - 1).bit_length()
+    (some, every), (more, both) = pointers.extremes, weights.extremes
+    return blocks(2 * half, ((some | more) ^ (every & both)).bit_count(), TWO_PORTS)
+
+
+def pe_blocks(layer: LayerDesign) -> int:
+    """Block RAMs of 18 kbit of all pointers and weights of a layer."""
+    pairs = zip(layer.pointers, layer.weights, strict=True)
+    if layer.paired_roms:
+        return sum(pair_blocks(*pair) for pair in pairs)
+    return sum(rom_blocks(memory) for pair in pairs for memory in pair)
+
+
+def lutram(depth: int, width: int) -> int:
+    """LUTs of a RAM with one write and one read port (RAM32M, RAM64M)."""
+    return 4 * (-(-width // 6) if depth <= 32 else -(-depth // 64) * -(-width // 3))
+
+
+def ring_blocks(layer: LayerDesign) -> int:
+    """Block RAMs of 18 kbit of a PE's accumulators, if they are block RAM."""
+    return blocks(1 << layer.ring_bits, layer.accumulator_bits)
+
+
+def choose(layers: Sequence[LayerDesign], budget: Budget, used: int) -> tuple[LayerDesign, ...]:
+    """The layers with their memories placed.
+
+    used: block RAMs of 18 kbit that the layers take when all accumulators are LUTs. Accumulators
+    become block RAM by layers, where that saves the most LUTs for each block RAM, while there are any.
+    """
+    chosen = list(layers)
+    free = budget.bram18 - used
+
+    def saved(i: int) -> float:
+        layer = layers[i]
+        return lutram(1 << layer.ring_bits, layer.accumulator_bits) / ring_blocks(layer)
+
+    for i in sorted(range(len(chosen)), key=saved, reverse=True):
+        need = chosen[i].pes * ring_blocks(chosen[i])
+        if need <= free and saved(i) >= LUTS_WORTH:
+            chosen[i] = replace(chosen[i], block_ring=True)
+            free -= need
+    return tuple(chosen)
+
+
+def paired(layer: LayerDesign) -> LayerDesign:
+    """The layer, pointers and weights of a PE in one memory where that takes no more block RAM."""
+    pair = replace(layer, paired_roms=True)
+    apart = replace(layer, paired_roms=False)
+    return pair if 0 < pe_blocks(pair) <= pe_blocks(apart) else apart
