@@ -32,9 +32,9 @@ def test_memory(simulator: str, parameters: dict[str, int], module: str, tmp_pat
 
 
 PAIRS = {
-    "wide": {"Width": 21, "DepthA": 37, "DepthB": 64, "AddrBits": 6},
-    "least": {"Width": 1, "DepthA": 2, "DepthB": 2, "AddrBits": 1},
-    "unequal": {"Width": 15, "DepthA": 200, "DepthB": 3, "AddrBits": 8},
+    "wide": {"Width": 21, "DepthA": 37, "DepthB": 64, "AddrBitsA": 6, "AddrBitsB": 6},
+    "least": {"Width": 1, "DepthA": 2, "DepthB": 2, "AddrBitsA": 1, "AddrBitsB": 1},
+    "unequal": {"Width": 15, "DepthA": 200, "DepthB": 3, "AddrBitsA": 8, "AddrBitsB": 2},
 }
 
 

@@ -17,6 +17,8 @@ from jp_hw.schedule.interleave import tensor as interleaved
 
 WORTH = 0.15
 """A PE is added only if it brings at least this part of the speed-up that its share would be."""
+UNEVEN = 1.1
+"""A layer is uneven if its busiest PE has so much more to do than its PEs have on average."""
 MAX_STREAMS = 4
 """A tensor leaves its layer in so many streams at most."""
 
@@ -89,7 +91,8 @@ class Allocation:
 
     computed: the network that they compute. columns: how many of its columns are interleaved, by
     layer. cycles: predicted by `Load`, of the slowest layer.
-    slowest: its name if nothing but its channels keeps it from more PEs, else None.
+    slowest: its name if nothing but its channels keeps it from more PEs, else None. uneven: names of
+    uneven layers, the slowest first.
     """
 
     layers: tuple[LayerDesign, ...]
@@ -97,6 +100,7 @@ class Allocation:
     columns: Factors
     cycles: float
     slowest: str | None
+    uneven: tuple[str, ...]
 
     @property
     def cost(self) -> float:
@@ -143,7 +147,20 @@ def allocate(
     slowest, work, (tokens, _) = _slowest(network, every, states[fits])
     full = over < len(states) or pes == sum(layer.pes for layer in layers)
     name = network.layers[slowest].name if work > tokens and not full else None
-    return Allocation(layers, network, columns, max(work, tokens), name)
+    uneven = _uneven(network, every, states[fits])
+    return Allocation(layers, network, columns, max(work, tokens), name, uneven)
+
+
+def _uneven(
+    network: Network, every: Sequence[Load], placements: Sequence[Placement]
+) -> tuple[str, ...]:
+    found = []
+    for layer, load, place in zip(network.layers, every, placements, strict=True):
+        pes, slots = place.channel_of.shape
+        busiest, drained = load.pe_cycles(place.channel_of), load.drained(slots)
+        if busiest - drained > UNEVEN * load.work.sum(1).mean() / pes:
+            found.append((-busiest, layer.name))
+    return tuple(name for _, name in sorted(found))
 
 
 def _slowest(

@@ -33,9 +33,9 @@ def rom_blocks(memory: Memory) -> int:
 
 def pair_blocks(pointers: Memory, weights: Memory) -> int:
     """Block RAMs of 18 kbit of a `jp_rom_pair`."""
-    half = 1 << (max(pointers.depth, weights.depth) - 1).bit_length()
+    depth = 1 << (pointers.depth + weights.depth - 1).bit_length()
     (some, every), (more, both) = pointers.extremes, weights.extremes
-    return blocks(2 * half, ((some | more) ^ (every & both)).bit_count(), TWO_PORTS)
+    return blocks(depth, ((some | more) ^ (every & both)).bit_count(), TWO_PORTS)
 
 
 def pe_blocks(layer: LayerDesign) -> int:

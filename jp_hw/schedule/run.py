@@ -13,6 +13,10 @@ from jp_hw.schedule.estimate import with_memories
 from jp_hw.schedule.interleave import Factors, interleave, wider
 
 
+TRIES = 8
+"""So many ways to even out PEs are tried at most."""
+
+
 def schedule(
     network: Network, board: Board, pes: int | None = None, clock_mhz: float | None = None
 ) -> Design:
@@ -20,26 +24,61 @@ def schedule(
 
     pes: at most so many PEs in all; as many as help and fit unless given. clock_mhz: the board's
     default unless given. Where the slowest layer could use more PEs than its channels allow, its
-    columns are interleaved. Deterministic. Raises JpHwError if the network does not fit.
+    columns are interleaved, and where a slow layer's PEs have uneven work and that evens it out.
+    Deterministic. Raises JpHwError if the network does not fit.
     """
     clock = board.clock_mhz if clock_mhz is None else clock_mhz
     if not 1.0 <= clock <= 1000.0:
         raise JpHwError(f"a clock of {clock} MHz is outside 1..1000 (--clock)")
     tensors = golden.tensors(network, network.samples)
     best = allocate(network, tensors, board, pes)
-    while (other := _wider(network, tensors, board, pes, best)) is not None:
+    while (other := _wider(network, tensors, board, pes, best, best.slowest)) is not None:
         best = other
+    best = _evened(network, tensors, board, pes, best)
     return _design(network, best.computed, board, clock, best.columns, best.layers)
 
 
-def _wider(
+def _evened(
     network: Network, tensors: dict[str, Int], board: Board, pes: int | None, best: Allocation
+) -> Allocation:
+    """The best allocation with uneven layers' columns interleaved, of the first few."""
+    tried: set[tuple[tuple[str, int], ...]] = set()
+    queue = list(best.uneven)
+    while queue and len(tried) < TRIES:
+        columns = wider(network, best.columns, queue.pop(0))
+        key = tuple(sorted((columns or {}).items()))
+        if columns is None or key in tried:
+            continue
+        tried.add(key)
+        other = _better(network, tensors, board, pes, best, columns)
+        if other is not None:
+            best, queue = other, list(other.uneven)
+    return best
+
+
+def _wider(
+    network: Network,
+    tensors: dict[str, Int],
+    board: Board,
+    pes: int | None,
+    best: Allocation,
+    name: str | None,
 ) -> Allocation | None:
-    """A better allocation with the slowest layer's columns interleaved; None if there is none."""
-    if best.slowest is None or network.dense:
-        return None
-    columns = wider(network, best.columns, best.slowest)
-    if columns is None:
+    """A better allocation with a layer's columns interleaved; None if there is none."""
+    columns = None if name is None else wider(network, best.columns, name)
+    return None if columns is None else _better(network, tensors, board, pes, best, columns)
+
+
+def _better(
+    network: Network,
+    tensors: dict[str, Int],
+    board: Board,
+    pes: int | None,
+    best: Allocation,
+    columns: Factors,
+) -> Allocation | None:
+    """The allocation with these columns interleaved if it is better than the best one."""
+    if network.dense:
         return None
     try:
         other = allocate(network, tensors, board, pes, columns)

@@ -63,13 +63,13 @@ module jp_pe #(
     localparam int PointerBits = MoreBits + StartBits;
     localparam int WordBits = OffsetBits + WeightBits;
     localparam int Width = PointerBits > WordBits ? PointerBits : WordBits;
-    localparam int AddrBits = ColumnBits > EntryBits ? ColumnBits : EntryBits;
     logic [Width-1:0] a_data, b_data;
     jp_rom_pair #(.FileA({Prefix, "_weights.mem"}), .FileB({Prefix, "_pointers.mem"}),
-                  .Width(Width), .DepthA(Entries), .DepthB(Columns), .AddrBits(AddrBits)) u_roms (
+                  .Width(Width), .DepthA(Entries), .DepthB(Columns), .AddrBitsA(EntryBits),
+                  .AddrBitsB(ColumnBits)) u_roms (
         .clk_i,
-        .a_addr_i(AddrBits'(entry_addr)), .a_data_o(a_data),
-        .b_en_i(pointer_en), .b_addr_i(AddrBits'(pointer_addr)), .b_data_o(b_data)
+        .a_addr_i(entry_addr), .a_data_o(a_data),
+        .b_en_i(pointer_en), .b_addr_i(pointer_addr), .b_data_o(b_data)
     );
     assign entry = WordBits'(a_data);
     assign pointer = PointerBits'(b_data);
