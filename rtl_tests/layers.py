@@ -1,6 +1,6 @@
 """Scheduled layers for the bench of jp_layer: kinds of geometry, a top, tokens and their winners."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -174,7 +174,8 @@ class Scheduled:
 
     def files(self) -> dict[str, str]:
         memories = {
-            f"mem/{m.name}.mem": memory_text(m.words, m.width) for m in self.design.memories
+            f"mem/{m.name}.mem": memory_text(m.words, m.width)
+            for m in replace(self.design, paired_roms=self.kind.paired_roms).memories
         }
         return {**memories, "layer_top.sv": top(self.design, self.kind)}
 

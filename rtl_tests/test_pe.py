@@ -3,6 +3,9 @@
 import random
 from pathlib import Path
 
+import numpy as np
+
+from jp_hw.schedule.design import Field, memory, rom_pair
 from rtl_tests.common import SEED, memory_text, on_simulators, run
 from rtl_tests.pools import Pooling, from_parameters
 
@@ -114,7 +117,19 @@ def test_pe(simulator: str, parameters: dict[str, int], tmp_path: Path) -> None:
         "ChannelBits": (6 * p["Slots"] - 1).bit_length(),
         "OutXBits": max(1, (p["OutWidth"] - 1).bit_length()),
     }
-    weight_mask, acc_mask = (1 << p["WeightBits"]) - 1, (1 << p["AccBits"]) - 1
+    acc_mask = (1 << p["AccBits"]) - 1
+    roms = (
+        memory(
+            "pe_pointers",
+            (Field("start", p["StartBits"]), np.array(starts)),
+            (Field("more", p["MoreBits"]), np.array([len(c) - 1 for c in columns])),
+        ),
+        memory(
+            "pe_weights",
+            (Field("weight", p["WeightBits"], signed=True), np.array(entries)[:, 0]),
+            (Field("offset", p["OffsetBits"]), np.array(entries)[:, 1]),
+        ),
+    )
     run(
         "jp_pe",
         p,
@@ -123,14 +138,10 @@ def test_pe(simulator: str, parameters: dict[str, int], tmp_path: Path) -> None:
         simulator,
         files={
             **(pool.files("mem/l") if (pool := from_parameters(p)) else {}),
-            "mem/pe_pointers.mem": memory_text(
-                [(len(c) - 1) << p["StartBits"] | s for c, s in zip(columns, starts, strict=True)],
-                p["StartBits"] + p["MoreBits"],
-            ),
-            "mem/pe_weights.mem": memory_text(
-                [offset << p["WeightBits"] | weight & weight_mask for weight, offset in entries],
-                p["WeightBits"] + p["OffsetBits"],
-            ),
+            **{
+                f"mem/{m.name}.mem": memory_text(m.words, m.width)
+                for m in ([rom_pair(*roms)] if p["PairedRoms"] else roms)
+            },
             "mem/pe_thresholds.mem": memory_text(
                 [
                     (to & acc_mask) << p["AccBits"] | start & acc_mask

@@ -3,8 +3,10 @@
 import random
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from jp_hw.schedule.design import Field, memory, rom_pair
 from rtl_tests.common import SEED, memory_text, on_simulators, run
 
 SETS = {
@@ -32,23 +34,34 @@ def test_memory(simulator: str, parameters: dict[str, int], module: str, tmp_pat
 
 
 PAIRS = {
-    "wide": {"Width": 21, "DepthA": 37, "DepthB": 64, "AddrBitsA": 6, "AddrBitsB": 6},
-    "least": {"Width": 1, "DepthA": 2, "DepthB": 2, "AddrBitsA": 1, "AddrBitsB": 1},
-    "unequal": {"Width": 15, "DepthA": 200, "DepthB": 3, "AddrBitsA": 8, "AddrBitsB": 2},
+    "wide": (21, 37, 64),
+    "least": (1, 2, 2),
+    "unequal": (15, 200, 3),
 }
 
 
 @on_simulators(PAIRS)
-def test_pair(simulator: str, parameters: dict[str, int], tmp_path: Path) -> None:
+def test_pair(simulator: str, parameters: tuple[int, int, int], tmp_path: Path) -> None:
     rng = random.Random(SEED)
-    width = parameters["Width"]
-    words = [[rng.getrandbits(width) for _ in range(parameters[f"Depth{x}"])] for x in "AB"]
+    width, *depths = parameters
+    a, b = ([rng.getrandbits(width) for _ in range(depth)] for depth in depths)
+    image = rom_pair(
+        memory("pe_pointers", (Field("b", width), np.array(b))),
+        memory("pe_weights", (Field("a", width), np.array(a))),
+    )
+    assert image.name == "pe_roms"
     run(
         "jp_rom_pair",
-        {**parameters, "FileA": "mem/a.mem", "FileB": "mem/b.mem"},
+        {
+            "File": "mem/pe_roms.mem",
+            "Width": width,
+            "AddrBits": (len(image.words) - 1).bit_length(),
+            "AddrBitsA": (len(a) - 1).bit_length(),
+            "AddrBitsB": (len(b) - 1).bit_length(),
+        },
         "bench_rom_pair",
         tmp_path,
         simulator,
-        files={f"mem/{x}.mem": memory_text(w, width) for x, w in zip("ab", words, strict=True)},
-        data=words,
+        files={"mem/pe_roms.mem": memory_text(image.words, width)},
+        data=[a, b],
     )

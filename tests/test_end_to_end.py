@@ -127,7 +127,11 @@ def flips(build: Build) -> dict[str, tuple[Memory, int, int]]:
     positive = int(thresholds.values[0][slot]) >= 0
     top = first.accumulator_bits - (2 if positive else 1)  # so high that nothing wins any more
     return {
-        "weight": (weights, 0, field_bit(weights, "weight", 6)),
+        "weight": (
+            last.roms[0] if last.paired_roms else weights,
+            0,
+            field_bit(weights, "weight", 6),
+        ),
         "threshold": (thresholds, slot, field_bit(thresholds, "keep_from", top)),
         "multiplier": (
             post,

@@ -239,14 +239,21 @@ class LayerDesign:
         """Bits of a drained winner: accumulator, x, channel, marker."""
         return self.accumulator_bits + self.output_x_bits + self.channel_bits + 1
 
+    @cached_property
+    def roms(self) -> list[Memory]:
+        """Pointers and weights of the PEs; both in one memory where they share a block RAM."""
+        if not self.paired_roms:
+            return [*self.pointers, *self.weights]
+        return [rom_pair(*pair) for pair in zip(self.pointers, self.weights, strict=True)]
+
     @property
     def memories(self) -> list[Memory]:
-        """All memory images of the layer."""
+        """All memory images of the layer in RTL."""
         tables = [m for lane in self.lanes for m in (lane.rows, lane.columns, lane.masks)]
         tables += [] if self.pool is None else [self.pool.rows, self.pool.columns]
         tables += [] if self.table is None else [self.table]
         posts = [stream.post for stream in self.streams]
-        return [*tables, *self.pointers, *self.weights, *self.thresholds, *posts]
+        return [*tables, *self.roms, *self.thresholds, *posts]
 
 
 @dataclass(frozen=True)
@@ -286,3 +293,14 @@ def memory(name: str, *columns: tuple[Field, Int]) -> Memory:
         np.concatenate([values, np.zeros(depth - len(values), np.int64)]) for _, values in columns
     )
     return Memory(name, tuple(field for field, _ in columns), padded)
+
+
+def rom_pair(pointers: Memory, weights: Memory) -> Memory:
+    """A PE's weights from the first word on, its pointers from the last one back (`jp_rom_pair`)."""
+    depth = 1 << (pointers.depth + weights.depth - 1).bit_length()
+    width = max(pointers.width, weights.width)
+    words = np.zeros(depth, np.int64)
+    words[: weights.depth] = weights.words
+    words[depth - pointers.depth :] = pointers.words[::-1]
+    name = weights.name.removesuffix("_weights") + "_roms"
+    return Memory(name, (Field("word", width),), (words,))

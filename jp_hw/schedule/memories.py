@@ -35,6 +35,8 @@ def pair_blocks(pointers: Memory, weights: Memory) -> int:
     """Block RAMs of 18 kbit of a `jp_rom_pair`."""
     depth = 1 << (pointers.depth + weights.depth - 1).bit_length()
     (some, every), (more, both) = pointers.extremes, weights.extremes
+    if pointers.width != weights.width or depth != pointers.depth + weights.depth:
+        every = 0  # there are zeros in between, or above
     return blocks(depth, ((some | more) ^ (every & both)).bit_count(), TWO_PORTS)
 
 

@@ -12,7 +12,6 @@ from jp_hw.schedule.design import Design, LayerDesign
 from jp_hw.schedule.estimate import with_memories
 from jp_hw.schedule.interleave import Factors, interleave, wider
 
-
 TRIES = 8
 """So many ways to even out PEs are tried at most."""
 

@@ -1,6 +1,6 @@
 // A processing element (jp_pe_core) with its column pointers, weights and thresholds.
 module jp_pe #(
-    parameter Prefix = "",  // Prefix_pointers.mem, Prefix_weights.mem, Prefix_thresholds.mem
+    parameter Prefix = "",  // of its memory images: _pointers.mem, _weights.mem (or _roms.mem), _thresholds.mem
     parameter PoolPrefix = "",       // of the tables of jp_drain
     parameter int Lanes = 1,
     parameter int ColumnBits = 1,
@@ -64,9 +64,8 @@ module jp_pe #(
     localparam int WordBits = OffsetBits + WeightBits;
     localparam int Width = PointerBits > WordBits ? PointerBits : WordBits;
     logic [Width-1:0] a_data, b_data;
-    jp_rom_pair #(.FileA({Prefix, "_weights.mem"}), .FileB({Prefix, "_pointers.mem"}),
-                  .Width(Width), .DepthA(Entries), .DepthB(Columns), .AddrBitsA(EntryBits),
-                  .AddrBitsB(ColumnBits)) u_roms (
+    jp_rom_pair #(.File({Prefix, "_roms.mem"}), .Width(Width), .AddrBits($clog2(Entries + Columns)),
+                  .AddrBitsA(EntryBits), .AddrBitsB(ColumnBits)) u_roms (
         .clk_i,
         .a_addr_i(entry_addr), .a_data_o(a_data),
         .b_en_i(pointer_en), .b_addr_i(pointer_addr), .b_data_o(b_data)
