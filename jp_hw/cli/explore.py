@@ -33,7 +33,9 @@ def explore(
         Path | None,
         typer.Option("--out", "-o", help="Study folder [default: build/explore-BOARD]."),
     ] = None,
-    seed: Annotated[int, typer.Option(help="Of the search.")] = 0,
+    seed: Annotated[
+        int, typer.Option(help="Of the search; processes that run at a time want different ones.")
+    ] = 0,
     json: Json = False,
 ) -> None:
     """Search networks, bit widths, PEs and clocks for the best designs on a board.
