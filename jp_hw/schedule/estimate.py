@@ -1,7 +1,7 @@
 """Resources of a layer before synthesis: a linear model of what yosys makes of the RTL for xc7.
 
-The coefficients were fitted to PEs of 19 layers, and to layers of 1 to 24 of them; `jp-hw synth` counts the
-real thing.
+The coefficients were fitted to PEs of 19 layers, and to layers of 1 to 24 of them; `jp-hw synth`
+counts the real thing.
 """
 
 from collections.abc import Iterable
