@@ -3,6 +3,7 @@
 import json
 import re
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -64,8 +65,10 @@ def network() -> Network:
     )
 
 
-def write_rtl(build: Path) -> Path:
-    for name, text in rtl_files(schedule(network(), pynq(), pes=2)).items():
+def write_rtl(build: Path, *, paired: bool = False) -> Path:
+    design = schedule(network(), pynq(), pes=2)
+    layers = tuple(replace(layer, paired_roms=paired) for layer in design.layers)
+    for name, text in rtl_files(replace(design, layers=layers)).items():
         path = build / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
@@ -120,9 +123,11 @@ def test_block_roms_are_counted_though_they_are_blanked(tmp_path: Path) -> None:
     memory = "logic [Width-1:0] mem"
     rom.write_text(rom.read_text().replace(memory, f'(* rom_style = "block" *) {memory}'))
     assert synth_pe(build, pynq(), 1, timeout=600).bram18 == 2, "pointers and weights"
-    pe = build / "rtl" / "jp_pe.sv"
-    pe.write_text(pe.read_text().replace("if (PairedRoms != 0)", "if (PairedRoms == 0)"))
-    assert synth_pe(build, pynq(), 1, timeout=600).bram18 == 1, "both in one"
+
+
+def test_pointers_and_weights_in_one_block_ram(tmp_path: Path) -> None:
+    build = write_rtl(tmp_path / "build", paired=True)
+    assert synth_pe(build, pynq(), 1, timeout=600).bram18 == 1
 
 
 def test_broken_rtl_is_said_with_the_log(tmp_path: Path) -> None:
