@@ -31,6 +31,7 @@ class _Placement(BaseModel):
     channels: tuple[tuple[int, ...], ...]
     streams: int = 1
     columns: int = 1
+    queue: Literal[0, 16, 32, 512] = 0
 
 
 class _Manifest(BaseModel):
@@ -109,6 +110,7 @@ def emit(
                 "channels": layer.channel_of.tolist(),
                 "streams": len(layer.streams),
                 "columns": columns,
+                "queue": layer.fifo_depth,
             }
             for layer, columns in zip(design.layers, design.columns, strict=True)
         ],
@@ -160,7 +162,9 @@ def _placements(manifest: _Manifest, network: Network, path: Path) -> list[Place
         every = layer.output.channels * columns
         if not even or columns < 1 or len(used) != every or used != list(range(every)):
             raise JpHwError(f"{path}: layer {layer.name} is placed wrongly; make the build anew")
-        result.append(Placement(np.array(rows, np.int64), placement.streams, columns))
+        result.append(
+            Placement(np.array(rows, np.int64), placement.streams, columns, placement.queue)
+        )
     return result
 
 

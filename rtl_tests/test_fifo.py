@@ -15,6 +15,8 @@ SETS = {
     "two-slack1": {"Width": 5, "Depth": 2, "Slack": 1},
     "four": {"Width": 73, "Depth": 4, "Slack": 0},
     "slack6": {"Width": 24, "Depth": 8, "Slack": 6},
+    "block": {"Width": 31, "Depth": 128, "Slack": 1},
+    "block-plain": {"Width": 9, "Depth": 128, "Slack": 0},
     "all-slack": {"Width": 8, "Depth": 8, "Slack": 7},
 }
 

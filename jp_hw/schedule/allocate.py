@@ -1,14 +1,15 @@
 """How many PEs every layer gets: the slowest layer gets the next one, as long as that pays."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
+from jp_hw import golden
 from jp_hw.boards import Board
 from jp_hw.errors import JpHwError
 from jp_hw.ir import INPUT, Int, Network
-from jp_hw.schedule.assign import assign, channel_work
+from jp_hw.schedule.assign import assign, channel_work, column_work
 from jp_hw.schedule.build import Placement, build_layers, channels_read
 from jp_hw.schedule.design import LayerDesign
 from jp_hw.schedule.estimate import estimate, with_memories
@@ -21,6 +22,8 @@ UNEVEN = 1.1
 """A layer is uneven if its busiest PE has so much more to do than its PEs have on average."""
 MAX_STREAMS = 4
 """A tensor leaves its layer in so many streams at most."""
+Queues = Mapping[str, int]
+"""Words of the queues of a layer's PEs, by layer."""
 
 
 @dataclass(frozen=True)
@@ -56,15 +59,20 @@ class Load:
         )
 
 
-def loads(network: Network, tensors: dict[str, Int]) -> list[Load]:
-    """Work of every layer on the tensors that the samples make."""
+def loads(
+    network: Network, tensors: Mapping[str, Int], work: Mapping[str, Int] | None = None
+) -> list[Load]:
+    """Work of every layer on the tensors that the samples make.
+
+    work: every layer's `channel_work`, counted unless given.
+    """
     result = []
     for layer in network.layers:
         tokens = tuple((s.tensor, _tokens(network, s.tensor, tensors)) for s in layer.sources)
         taps = 1 if layer.pool is None else int(np.prod(layer.pool.window))
         result.append(
             Load(
-                channel_work(network, layer, tensors),
+                channel_work(network, layer, tensors) if work is None else work[layer.name],
                 tokens,
                 max(network.tensor_shape(s.tensor).height for s in layer.sources),
                 layer.output.height,
@@ -74,7 +82,7 @@ def loads(network: Network, tensors: dict[str, Int]) -> list[Load]:
     return result
 
 
-def _tokens(network: Network, tensor: str, tensors: dict[str, Int]) -> Int:
+def _tokens(network: Network, tensor: str, tensors: Mapping[str, Int]) -> Int:
     """Tokens per sample; what no weight reads is never sent."""
     sent = network.live(tensors[tensor]) & channels_read(network, tensor)
     tokens: Int = np.asarray(np.count_nonzero(sent, axis=(1, 2, 3)), np.int64)
@@ -86,21 +94,44 @@ class DoesNotFit(JpHwError):
 
 
 @dataclass(frozen=True)
+class Samples:
+    """tensors: of the network's samples, by name. work: every layer's `column_work` on them."""
+
+    tensors: Mapping[str, Int]
+    work: Mapping[str, Int]
+
+
+@dataclass(frozen=True)
+class Candidates:
+    """Placements from one PE per layer up to where no more PEs help or are allowed.
+
+    network: what is computed, with columns interleaved. columns: how many, by layer. loads: of its
+    layers. states: the placements; each needs more than the ones before. limited: whether the last
+    one has all the PEs that are allowed.
+    """
+
+    network: Network
+    columns: Factors
+    loads: Sequence[Load]
+    states: Sequence[Sequence[Placement]]
+    limited: bool
+
+
+@dataclass(frozen=True)
 class Allocation:
     """Scheduled layers.
 
-    computed: the network that they compute. columns: how many of its columns are interleaved, by
-    layer. cycles: predicted by `Load`, of the slowest layer.
-    slowest: its name if nothing but its channels keeps it from more PEs, else None. uneven: names of
-    uneven layers, the slowest first.
+    candidates: where they are from. cycles: predicted by `Load`, of the slowest layer. slowest: its
+    name if nothing but its channels keeps it from more PEs, else None. uneven: names of uneven
+    layers, the slowest first. order: names of all layers, those first whose PEs have most to do.
     """
 
     layers: tuple[LayerDesign, ...]
-    computed: Network
-    columns: Factors
+    candidates: Candidates
     cycles: float
     slowest: str | None
     uneven: tuple[str, ...]
+    order: tuple[str, ...]
 
     @property
     def cost(self) -> float:
@@ -109,46 +140,84 @@ class Allocation:
         return self.cycles * float(pes**WORTH)
 
 
-def allocate(
-    network: Network,
-    tensors: dict[str, Int],
-    board: Board,
-    pes: int | None,
-    columns: Factors | None = None,
-) -> Allocation:
-    """Layers with as many PEs as help, within what a board has to give and at most `pes` in all.
+def measured(network: Network) -> Samples:
+    """What the network's samples make it do."""
+    tensors = golden.tensors(network, network.samples)
+    work = {layer.name: column_work(network, layer, tensors) for layer in network.layers}
+    return Samples(tensors, work)
 
-    tensors: of the network's samples. columns: how many are interleaved, by layer. Raises DoesNotFit
-    if not even one PE per layer does.
+
+def candidates(
+    network: Network, samples: Samples, pes: int | None, columns: Factors | None = None
+) -> Candidates:
+    """What may be tried on a board.
+
+    samples: `measured`. pes: at most so many in all. columns: how many are interleaved, by layer.
+    Raises JpHwError if less than one PE per layer is allowed.
     """
     columns = columns or {}
     network = interleave(network, columns)
-    tensors = {name: interleaved(t, columns.get(name, 1)) for name, t in tensors.items()}
-    every = loads(network, tensors)
+    tensors = {name: interleaved(t, columns.get(name, 1)) for name, t in samples.tensors.items()}
+    work = {
+        name: interleaved(of[:, None], columns.get(name, 1)).sum((1, 2))
+        for name, of in samples.work.items()
+    }
+    every = loads(network, tensors, work)
     if pes is not None and pes < len(every):
         raise JpHwError(f"{pes} PEs are too few: {len(every)} layers need one each (--pes)")
     states = list(_growth(network, every, pes))
-    budget = board.budget.usable
-    layers = with_memories(build_layers(network, states[0]), budget)
+    limited = pes == sum(len(place.channel_of) for place in states[-1])
+    return Candidates(network, columns, every, states, limited)
+
+
+def allocate(tried: Candidates, board: Board, queues: Queues | None = None) -> Allocation:
+    """Layers with as many PEs as fit within what a board has to give.
+
+    queues: words of queues that are not of the usual depth, by layer. Raises DoesNotFit if not even
+    one PE per layer does.
+    """
+    network, budget = tried.network, board.budget.usable
+    depths = [(queues or {}).get(layer.name, 0) for layer in network.layers]
+
+    def build(state: int) -> tuple[LayerDesign, ...]:
+        places = zip(tried.states[state], depths, strict=True)
+        return with_memories(
+            build_layers(network, [replace(place, queue=depth) for place, depth in places]), budget
+        )
+
+    layers = build(0)
     excess = estimate(layers).exceeds(budget)
     if excess:
         raise DoesNotFit(
             f"{network.name} does not fit {board.name} even with one PE per layer: "
             f"it would take {', '.join(excess)} usable; prune it further or choose a larger board"
         )
-    fits, over = 0, len(states)
-    while over - fits > 1:  # the largest one that fits; every step needs more than the one before
-        middle = over - 1 if over == len(states) else (fits + over) // 2
-        bigger = with_memories(build_layers(network, states[middle]), budget)
+    fits, over = 0, len(tried.states)
+    while over - fits > 1:  # the largest one that fits
+        middle = over - 1 if over == len(tried.states) else (fits + over) // 2
+        bigger = build(middle)
         if estimate(bigger).exceeds(budget):
             over = middle
         else:
             fits, layers = middle, bigger
-    slowest, work, (tokens, _) = _slowest(network, every, states[fits])
-    full = over < len(states) or pes == sum(layer.pes for layer in layers)
-    name = network.layers[slowest].name if work > tokens and not full else None
-    uneven = _uneven(network, every, states[fits])
-    return Allocation(layers, network, columns, max(work, tokens), name, uneven)
+    chosen = tried.states[fits]
+    slowest, work, (tokens, _) = _slowest(network, tried.loads, chosen)
+    full = over < len(tried.states) or tried.limited
+    return Allocation(
+        layers,
+        tried,
+        max(work, tokens),
+        network.layers[slowest].name if work > tokens and not full else None,
+        _uneven(network, tried.loads, chosen),
+        _order(network, tried.loads, chosen),
+    )
+
+
+def _order(
+    network: Network, every: Sequence[Load], placements: Sequence[Placement]
+) -> tuple[str, ...]:
+    cycles = [load.pe_cycles(p.channel_of) for load, p in zip(every, placements, strict=True)]
+    return tuple(network.layers[i].name for i in np.argsort(cycles, kind="stable")[::-1])
 
 
 def _uneven(

@@ -8,15 +8,18 @@ from jp_hw.ir import Int, Layer, Network
 from jp_hw.macs import kept
 
 
-def channel_work(network: Network, layer: Layer, tensors: Mapping[str, Int]) -> Int:
-    """MACs that every output channel keeps on each sample, int64 (samples, out channels)."""
+def column_work(network: Network, layer: Layer, tensors: Mapping[str, Int]) -> Int:
+    """MACs of every column and output channel kept on each sample, (samples, columns, channels)."""
     return sum(
-        (
-            kept(network, layer, source, tensors[source.tensor]).sum((1, 2))
-            for source in layer.sources
-        ),
+        (kept(network, layer, source, tensors[source.tensor]).sum(1) for source in layer.sources),
         start=np.zeros(1, np.int64),
     )
+
+
+def channel_work(network: Network, layer: Layer, tensors: Mapping[str, Int]) -> Int:
+    """MACs that every output channel keeps on each sample, int64 (samples, out channels)."""
+    work: Int = column_work(network, layer, tensors).sum(1)
+    return work
 
 
 def assign(work: Int, pes: int) -> Int:
@@ -37,7 +40,8 @@ def assign(work: Int, pes: int) -> Int:
         growth = load @ work[:, channel].astype(float)
         growth[used == slots] = np.inf
         # equal growth (no work at all, say): the emptier PE, then the first one
-        best = min(range(pes), key=lambda p: (growth[p], used[p], p))
+        least = np.flatnonzero(growth == growth.min())
+        best = least[np.argmin(used[least])]
         channel_of[best, used[best]] = channel
         used[best] += 1
         load[best] += work[:, channel]

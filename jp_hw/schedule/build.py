@@ -26,7 +26,7 @@ BEAT = 8
 MARKER_COLUMN = -1
 """Stands for a marker where ids are listed."""
 MAX_LANES = 64
-FIFO_DEPTH, MAP_FIFO_DEPTH = 16, 64
+FIFO_DEPTH, MAP_FIFO_DEPTH = 16, 32
 """Words of each lane's queue in a PE. Neighbours on a map share their channels, and so their PEs: while
 some PEs have much to do and others little, a deeper queue keeps the dispatcher going."""
 WINNER_DEPTH = 32
@@ -39,12 +39,14 @@ class Placement:
 
     channel_of: int64 (pes, slots), the output channel of every slot, -1 for unused ones. streams:
     output streams, by consecutive PEs as equal as can be. columns: neighbouring columns that are
-    channels of their own (`interleave`): channel_of counts those.
+    channels of their own (`interleave`): channel_of counts those. queue: words of each lane's queue
+    in a PE, 0 for the usual number.
     """
 
     channel_of: Int
     streams: int = 1
     columns: int = 1
+    queue: int = 0
 
     @property
     def stream_pes(self) -> list[int]:
@@ -111,6 +113,7 @@ def layer_design(
         for i, (feed, part, first) in enumerate(zip(feeds, parts, firsts, strict=False))
     )  # fmt: skip
     tokens = [lane.token for lane in lanes]
+    on_map = any(lane.height * lane.width > 1 for lane in lanes)
     signed = any(token.value_signed for token in tokens)
     return LayerDesign(
         name=layer.name,
@@ -140,9 +143,7 @@ def layer_design(
         streams=_streams(layer, placement, mapping, sum_bits),
         table=columns.table_memory(layer),
         requantize=layer.requantize,
-        fifo_depth=MAP_FIFO_DEPTH
-        if any(lane.height * lane.width > 1 for lane in lanes)
-        else FIFO_DEPTH,
+        fifo_depth=placement.queue or (MAP_FIFO_DEPTH if on_map else FIFO_DEPTH),
         winner_depth=WINNER_DEPTH,
     )
 

@@ -7,15 +7,19 @@ tables of `traffic.Traffic`. PEs in a long column, or without work, sleep until 
 
 # mypy: disable-error-code="no-untyped-def"
 
+from typing import Any
+
 import numba
 import numpy as np
+
+from jp_hw.ir import Int
 
 MARKER, NONE = -1, -2
 FAN = 8  # inputs of a merge
 DELAY = 7  # cycles from a drain slot to a word's first cycle at the head of the winner queue
 FIFO_SLACK, WINNER_SLACK = 1, 6
 BEAT_QUEUE = 64  # beats that the tokenizer holds
-QUEUE = 128  # words of any queue, at most
+QUEUE = 512  # words of any queue, at most
 NEVER = 1 << 60
 
 # a PE: fetched column (0: marker, -1: none), cycle in which its walk ends, drain and the first cycle
@@ -28,125 +32,137 @@ STAGE1, STAGE2, STAGE3, SENT, IN_ROW, REPEAT, WAITS = range(7)
 # a lane's buffer: level, read position, whether it was filled, ready, its output word
 LEVEL, AT, FILLED, READY, WORD = range(5)
 
-jit = numba.njit(cache=True)
+OPTIONS: dict[str, Any] = {"cache": True, "_nrt": False}
+"""Without numba's reference counts, which took half of the time: nothing compiled makes an array."""
+jit = numba.njit(**OPTIONS)
 
 
 @jit
-def spill_step(spill, word, ready):
+def spill_step(i, spills, word, ready):
     """Advance a two-word register stage; `word` is what it is offered, NONE if nothing."""
-    room = spill[SPARE] == NONE
-    if spill[FIRST] == NONE or ready:
+    room = spills[i, SPARE] == NONE
+    if spills[i, FIRST] == NONE or ready:
         if room:
-            spill[FIRST] = word
+            spills[i, FIRST] = word
         else:
-            spill[FIRST] = spill[SPARE]
-            spill[SPARE] = NONE
+            spills[i, FIRST] = spills[i, SPARE]
+            spills[i, SPARE] = NONE
     elif room:
-        spill[SPARE] = word
+        spills[i, SPARE] = word
 
 
 @jit
-def fetch_column(pe, levels, heads, fifo, depth, ready):
-    """Fetch the next column or marker from a PE's lane queues; levels, heads, ready: per lane."""
-    lanes = len(levels)
+def fetch_column(p, lanes, pes, levels, heads, fifo, ready, depth):
+    """Fetch the next column or marker from a PE's lane queues."""
     markers = 0
-    pe[COLUMN] = -1
+    pes[p, COLUMN] = -1
     for lane in range(lanes):
-        if levels[lane] > 0:
-            if fifo[lane, heads[lane]] == 0:
+        if levels[p, lane] > 0:
+            if fifo[p, lane, heads[p, lane]] == 0:
                 markers += 1
             else:
-                pe[COLUMN] = fifo[lane, heads[lane]]
-                heads[lane] = (heads[lane] + 1) % QUEUE
-                levels[lane] -= 1
-                ready[lane] = levels[lane] <= depth - 1 - FIFO_SLACK
+                pes[p, COLUMN] = fifo[p, lane, heads[p, lane]]
+                pop(p, lane, levels, heads, ready, depth)
                 return
     if markers == lanes:
-        pe[COLUMN] = 0
+        pes[p, COLUMN] = 0
         for lane in range(lanes):
-            heads[lane] = (heads[lane] + 1) % QUEUE
-            levels[lane] -= 1
-            ready[lane] = levels[lane] <= depth - 1 - FIFO_SLACK
+            pop(p, lane, levels, heads, ready, depth)
 
 
 @jit
-def drain_step(pe, size, queue, times, won, first_id, cycle):
-    """Use an idle cycle of a PE for its drain. size: (outputs of a row, words of an output, pooled)."""
+def pop(p, lane, levels, heads, ready, depth):
+    """Take the first word of a PE's lane queue."""
+    heads[p, lane] = (heads[p, lane] + 1) % QUEUE
+    levels[p, lane] -= 1
+    ready[p, lane] = levels[p, lane] <= depth - 1 - FIFO_SLACK
+
+
+@jit
+def drain_step(p, pes, taps, pooled, queues, times, won, won_at, first_id, cycle):
+    """Use an idle cycle of a PE for its drain. taps: words of an output."""
     word = NONE
-    if pe[BUSY]:
-        pe[LEFT] -= 1
-        if pe[LEFT] % size[1] == 0:
-            if won[first_id + pe[OUT]]:
-                word = first_id + pe[OUT]
-            pe[OUT] += 1
-        if pe[LEFT] == 0:
-            pe[BUSY] = 0
-            pe[END] = 1
+    if pes[p, BUSY]:
+        pes[p, LEFT] -= 1
+        if taps == 1 or pes[p, LEFT] % taps == 0:
+            if won[won_at + first_id + pes[p, OUT]]:
+                word = first_id + pes[p, OUT]
+            pes[p, OUT] += 1
+        if pes[p, LEFT] == 0:
+            pes[p, BUSY] = 0
+            pes[p, END] = 1
     else:
         word = MARKER
-        pe[END] = 0
+        pes[p, END] = 0
     if word != NONE:
-        place = (pe[HEAD] + pe[COUNT]) % QUEUE
-        queue[place] = word
-        times[place] = cycle + DELAY + size[2]
-        pe[COUNT] += 1
+        place = (pes[p, HEAD] + pes[p, COUNT]) % QUEUE
+        queues[p, place] = word
+        times[p, place] = cycle + DELAY + pooled
+        pes[p, COUNT] += 1
 
 
 @jit
-def has_room(pe, times, depth, pooled, cycle):
-    """Whether the winner queue said in this cycle that words may come."""
-    level = pe[COUNT]
-    limit = depth - 1 - WINNER_SLACK - pooled
-    while level > limit and times[(pe[HEAD] + level - 1) % QUEUE] > cycle:
+def has_room(p, pes, times, limit, cycle):
+    """Whether a PE's winner queue said in this cycle that words may come."""
+    level = pes[p, COUNT]
+    while level > limit and times[p, (pes[p, HEAD] + level - 1) % QUEUE] > cycle:
         level -= 1
     return level <= limit
 
 
 @jit
-def pe_step(pe, levels, heads, fifo, ready, depths, size, queue, times, won, first_id, cycle):
+def pe_step(p, lanes, pes, levels, heads, fifo, ready, depth, room, outputs, taps, pooled, queues,
+            times, won, won_at, first_id, cycle):  # fmt: skip
     """Advance a PE; returns (MACs that it began, cycle in which it must be looked at again)."""
-    walking = pe[END_OF_WALK] > cycle
-    draining = pe[BUSY] or pe[END]
-    free = pe[END_OF_WALK] - cycle <= 1
-    column_ready = free and not (pe[COLUMN] == 0 and draining)
-    fetch = pe[COLUMN] < 0 or column_ready
+    end = pes[p, END_OF_WALK]
+    draining = pes[p, BUSY] or pes[p, END]
+    column = pes[p, COLUMN]
+    column_ready = end - cycle <= 1 and not (column == 0 and draining)
+    fetch = column < 0 or column_ready
     macs = 0
-    may = pe[START] <= cycle and not walking and draining
-    if may and has_room(pe, times, depths[1], size[2], cycle):
-        drain_step(pe, size, queue, times, won, first_id, cycle)
-    if pe[COLUMN] >= 0 and column_ready:
-        if pe[COLUMN] == 0:
-            pe[BUSY] = 1
-            pe[START] = cycle + 2
-            pe[LEFT] = size[0] * size[1]
+    may = draining and end <= cycle and pes[p, START] <= cycle
+    if may and has_room(p, pes, times, room, cycle):
+        drain_step(p, pes, taps, pooled, queues, times, won, won_at, first_id, cycle)
+    if column >= 0 and column_ready:
+        if column == 0:
+            pes[p, BUSY] = 1
+            pes[p, START] = cycle + 2
+            pes[p, LEFT] = outputs * taps
         else:
-            macs = pe[COLUMN]
-            pe[END_OF_WALK] = cycle + 1 + macs
+            macs = column
+            end = cycle + 1 + macs
+            pes[p, END_OF_WALK] = end
     if fetch:
-        fetch_column(pe, levels, heads, fifo, depths[0], ready)
+        fetch_column(p, lanes, pes, levels, heads, fifo, ready, depth)
     full = False
-    for lane in range(len(levels)):
-        full |= levels[lane] > 0
-    left = pe[END_OF_WALK] - (cycle + 1)
-    draining = pe[BUSY] or pe[END]
-    pe[ACTIVE] = full or pe[COLUMN] >= 0 or left > 0 or draining
-    if not pe[ACTIVE]:
+    for lane in range(lanes):
+        full |= levels[p, lane] > 0
+    left = end - (cycle + 1)
+    waiting = pes[p, COLUMN] >= 0
+    active = full or waiting or left > 0 or pes[p, BUSY] or pes[p, END]
+    pes[p, ACTIVE] = active
+    if not active:
         return macs, NEVER
-    if left >= 2 and (pe[COLUMN] >= 0 or not full):
+    if left >= 2 and (waiting or not full):
         return macs, cycle + left
     return macs, cycle + 1
 
 
 @jit
-def pes_step(lo, hi, wake, pes, levels, heads, fifo, ready, depths, size, queues, times, won, ids,
-             cycle):  # fmt: skip
-    """Advance the PEs of a layer that are awake; ids: of one PE. Returns MACs begun."""
+def pes_step(lo, hi, lanes, wake, pes, levels, heads, fifo, ready, depths, size, queues, times, won,
+             won_at, ids, cycle):  # fmt: skip
+    """Advance the PEs of a layer that are awake; ids: of one PE. Returns MACs begun.
+
+    size: outputs of a row, words of an output, pooled.
+    """
     macs = 0
+    outputs, taps, pooled, depth = size[0], size[1], size[2], depths[0]
+    room = depths[1] - 1 - WINNER_SLACK - pooled
     for p in range(lo, hi):
         if wake[p] <= cycle:
             did, wake[p] = pe_step(
-                pes[p], levels[p], heads[p], fifo[p], ready[p], depths, size, queues[p], times[p],
-                won, (p - lo) * ids, cycle,
+                p, lanes, pes, levels, heads, fifo, ready, depth, room, outputs, taps, pooled, queues,
+                times, won, won_at, (p - lo) * ids, cycle,
             )  # fmt: skip
             macs += did
     return macs
@@ -164,85 +180,92 @@ def push(p, lane, work, wake, pes, levels, heads, fifo, ready, depth, cycle):
 
 
 @jit
-def stalls(state, lane, lo, hi, ready, table, pointers, targets):
-    """Whether the token in stage 3 must wait for a PE; table: column of every id."""
-    word = state[STAGE3]
+def stalls(lane, own, states, lo, hi, ready, column, pointers, targets):
+    """Whether the token in a lane's stage 3 must wait for a PE.
+
+    own: the lane's number in its layer; column: the token's first place in pointers.
+    """
+    word = states[lane, STAGE3]
     if word == NONE:
         return False
-    if state[WAITS] >= 0 and not ready[state[WAITS], lane]:
+    waits = states[lane, WAITS]
+    if waits >= 0 and not ready[waits, own]:
         return True
-    state[WAITS] = -1
+    states[lane, WAITS] = -1
     if word == MARKER:
         for p in range(lo, hi):
-            if not ready[p, lane]:
-                state[WAITS] = p
+            if not ready[p, own]:
+                states[lane, WAITS] = p
                 return True
         return False
-    for i in range(pointers[table[word]], pointers[table[word] + 1]):
-        if not ready[lo + targets[i], lane]:
-            state[WAITS] = lo + targets[i]
+    for i in range(pointers[column], pointers[column + 1]):
+        if not ready[lo + targets[i], own]:
+            states[lane, WAITS] = lo + targets[i]
             return True
     return False
 
 
 @jit
-def send(word, lane, lo, hi, table, pointers, targets, lengths, wake, pes, levels, heads, fifo, ready,
+def send(word, own, lo, hi, column, pointers, targets, lengths, wake, pes, levels, heads, fifo, ready,
          depth, cycle):  # fmt: skip
     """Put a dispatched token, or marker, into the queues of its PEs."""
     if word == MARKER:
         for p in range(lo, hi):
-            push(p, lane, 0, wake, pes, levels, heads, fifo, ready, depth, cycle)
+            push(p, own, 0, wake, pes, levels, heads, fifo, ready, depth, cycle)
     elif word != NONE:
-        for i in range(pointers[table[word]], pointers[table[word] + 1]):
+        for i in range(pointers[column], pointers[column + 1]):
             p = lo + targets[i]
-            push(p, lane, lengths[i], wake, pes, levels, heads, fifo, ready, depth, cycle)
+            push(p, own, lengths[i], wake, pes, levels, heads, fifo, ready, depth, cycle)
 
 
 @jit
-def dispatcher_step(state, stalled, word, completed):
-    """Advance a dispatcher; `word` is the offered token. Returns whether it was taken."""
+def dispatcher_step(lane, states, stalled, word, completed, first, rows):
+    """Advance a dispatcher; `word` is the offered token. Returns whether it was taken.
+
+    first, rows: the lane's part of `completed`.
+    """
     if stalled:
-        state[SENT] = NONE
+        states[lane, SENT] = NONE
         return False
-    state[SENT] = state[STAGE3]
-    state[STAGE3] = state[STAGE2]
-    state[STAGE2] = state[STAGE1]
-    state[STAGE1] = word
+    states[lane, SENT] = states[lane, STAGE3]
+    states[lane, STAGE3] = states[lane, STAGE2]
+    states[lane, STAGE2] = states[lane, STAGE1]
+    states[lane, STAGE1] = word
     if word != MARKER:
         return word != NONE
-    outputs = completed[state[IN_ROW]]
+    outputs = completed[first + states[lane, IN_ROW]]
     if outputs == 0:
-        state[STAGE1] = NONE
-    last = outputs <= state[REPEAT] + 1
-    state[REPEAT] = 0 if last else state[REPEAT] + 1
+        states[lane, STAGE1] = NONE
+    last = outputs <= states[lane, REPEAT] + 1
+    states[lane, REPEAT] = 0 if last else states[lane, REPEAT] + 1
     if last:
-        state[IN_ROW] = (state[IN_ROW] + 1) % len(completed)
+        states[lane, IN_ROW] = (states[lane, IN_ROW] + 1) % rows
     return last
 
 
 @jit
-def buffer_step(buffer, memory, word, taken, depth):
+def buffer_step(lane, buffers, memory, word, taken, depth):
     """Advance a lane's buffer; word: offered, taken: whether its output was. Returns if it took."""
-    pushed = word != NONE and buffer[READY]
-    popped = buffer[FILLED] and (buffer[WORD] == NONE or taken)
+    pushed = word != NONE and buffers[lane, READY]
+    popped = buffers[lane, FILLED] and (buffers[lane, WORD] == NONE or taken)
     if taken:
-        buffer[WORD] = NONE
+        buffers[lane, WORD] = NONE
     if popped:
-        buffer[WORD] = memory[buffer[AT]]
-        buffer[AT] = (buffer[AT] + 1) % depth
-        buffer[LEVEL] -= 1
+        buffers[lane, WORD] = memory[lane, buffers[lane, AT]]
+        buffers[lane, AT] = (buffers[lane, AT] + 1) % depth
+        buffers[lane, LEVEL] -= 1
     if pushed:
-        memory[(buffer[AT] + buffer[LEVEL]) % depth] = word
-        buffer[LEVEL] += 1
-    buffer[FILLED] = buffer[LEVEL] > 0
-    buffer[READY] = buffer[LEVEL] <= depth - 1
+        memory[lane, (buffers[lane, AT] + buffers[lane, LEVEL]) % depth] = word
+        buffers[lane, LEVEL] += 1
+    buffers[lane, FILLED] = buffers[lane, LEVEL] > 0
+    buffers[lane, READY] = buffers[lane, LEVEL] <= depth - 1
     return pushed
 
 
 @jit
-def group_step(spill, lo, hi, pes, queues, times, ready, cycle):
-    """Advance the merge of some PEs' winner queues into `spill`."""
-    room = spill[SPARE] == NONE
+def group_step(g, groups, lo, hi, pes, queues, times, ready, cycle):
+    """Advance the merge of some PEs' winner queues into a group's register."""
+    room = groups[g, SPARE] == NONE
     word, chosen, markers = NONE, -1, 0
     for p in range(lo, hi):
         if pes[p, COUNT] > 0 and times[p, pes[p, HEAD]] <= cycle:
@@ -258,55 +281,53 @@ def group_step(spill, lo, hi, pes, queues, times, ready, cycle):
             if p == chosen or word == MARKER:
                 pes[p, HEAD] = (pes[p, HEAD] + 1) % QUEUE
                 pes[p, COUNT] -= 1
-    spill_step(spill, word, ready)
+    spill_step(g, groups, word, ready)
 
 
 @jit
-def merge_step(final, groups, lo, hi, pes, queues, times, ready, cycle):
-    """Advance the two levels of merges of one stream, PEs lo..hi."""
-    number = len(groups)
-    room = final[SPARE] == NONE
+def merge_step(s, finals, groups, first, last, lo, hi, pes, queues, times, ready, cycle):
+    """Advance the two levels of merges of one stream: groups first..last-1, PEs lo..hi-1."""
+    room = finals[s, SPARE] == NONE
     word, chosen, markers = NONE, -1, 0
-    for g in range(number):
+    for g in range(first, last):
         if groups[g, FIRST] == MARKER:
             markers += 1
         elif groups[g, FIRST] != NONE and chosen < 0:
             chosen, word = g, groups[g, FIRST]
-    if markers == number:
+    if markers == last - first:
         word = MARKER
-    spill_step(final, word, ready)
-    for g in range(number):
+    spill_step(s, finals, word, ready)
+    for g in range(first, last):
         taken = room and (g == chosen or word == MARKER)
-        own = lo + g * FAN
-        group_step(groups[g], own, min(own + FAN, hi), pes, queues, times, taken, cycle)
+        own = lo + (g - first) * FAN
+        group_step(g, groups, own, min(own + FAN, hi), pes, queues, times, taken, cycle)
 
 
 @jit
-def requantizer_step(stages, spill, word, ready):
-    """Advance a requantizer's pipeline and its output register."""
-    advance = spill[SPARE] == NONE
-    last = len(stages) - 1
-    spill_step(spill, stages[last], ready)
+def requantizer_step(s, stages, last, outs, word, ready):
+    """Advance a requantizer's pipeline, stages 0..last, and its output register 1 + s."""
+    advance = outs[1 + s, SPARE] == NONE
+    spill_step(1 + s, outs, stages[s, last], ready)
     if advance:
         for i in range(last, 0, -1):
-            stages[i] = stages[i - 1]
-        stages[0] = word
+            stages[s, i] = stages[s, i - 1]
+        stages[s, 0] = word
 
 
 @jit
-def tokenizer_step(state, beats, queue, spill, ready):
+def tokenizer_step(state, beats, queue, outs, ready):
     """Advance the tokenizer; state: frame, beat, queue ready, level, head, entry, now, event, placed.
 
-    entry, now: 1 + number of a beat (frames end to end), 0 for none.
+    entry, now: 1 + number of a beat (frames end to end), 0 for none. Its output register is outs[0].
     """
     frames, count = beats.shape[:2]
-    advance = spill[SPARE] == NONE
-    spill_step(spill, state[8], ready)
+    advance = outs[0, SPARE] == NONE
+    spill_step(0, outs, state[8], ready)
     word, finish = NONE, False
     if state[6] > 0:
-        events = beats[(state[6] - 1) // count, (state[6] - 1) % count]
-        word = events[1 + state[7]]
-        finish = state[7] + 1 == events[0]
+        frame, beat = (state[6] - 1) // count, (state[6] - 1) % count
+        word = beats[frame, beat, 1 + state[7]]
+        finish = state[7] + 1 == beats[frame, beat, 0]
     if advance:
         state[8] = word
         if state[6] > 0:
@@ -368,16 +389,15 @@ def wire_taken(wire_first, readers, wire, took, done):
     return True
 
 
-@jit
-def empty(rows, words):
+def empty(rows, words) -> Int:
     """Registers that hold no word."""
     return np.full((rows, words), NONE, np.int64)
 
 
-@jit
 def run(beats, classes, pe_first, lane_first, stream_first, depths, sizes, stages_of, ids, won, won_at,
         stream_pes, group_first, wire_first, readers, wire_of, deep, in_rows, completed, completed_at,
-        tables, table_at, pointers, pointer_at, targets, lengths, limit):  # fmt: skip
+        tables, table_at, pointers, pointer_at, targets, lengths, limit
+        ) -> tuple[Int, Int, Int]:  # fmt: skip
     """Simulate all frames; returns end cycles (frames,), busy cycles and MACs (layers,).
 
     Per layer: pe_first, lane_first, stream_first (one more than layers), depths (lane and winner
@@ -388,10 +408,7 @@ def run(beats, classes, pe_first, lane_first, stream_first, depths, sizes, stage
     a column with work.
     """
     frames, layers, lanes = beats.shape[0], len(pe_first) - 1, len(wire_of)
-    count, streams = pe_first[-1], stream_first[-1]
-    most = 1
-    for i in range(layers):
-        most = max(most, lane_first[i + 1] - lane_first[i])
+    count, streams, most = pe_first[-1], stream_first[-1], np.diff(lane_first).max()
     pes, wake = np.zeros((count, 10), np.int64), np.full(count, NEVER, np.int64)
     pes[:, COLUMN] = -1
     levels, heads = np.zeros((count, most), np.int64), np.zeros((count, most), np.int64)
@@ -409,36 +426,52 @@ def run(beats, classes, pe_first, lane_first, stream_first, depths, sizes, stage
     source[2], source[8] = 1, NONE
     logits = np.zeros(7, np.int64)
     logits[:2] = NONE
-    ends, busy, macs = (
-        np.zeros(frames, np.int64),
-        np.zeros(layers, np.int64),
-        np.zeros(layers, np.int64),
-    )
     stalled = np.zeros(lanes, np.bool_)
+    ends, busy, macs = (np.zeros(n, np.int64) for n in (frames, layers, layers))
+    advance(
+        beats, classes, pe_first, lane_first, stream_first, depths, sizes, stages_of, ids, won, won_at,
+        stream_pes, group_first, wire_first, readers, wire_of, deep, in_rows, completed, completed_at,
+        tables, table_at, pointers, pointer_at, targets, lengths, limit, pes, wake, levels, heads,
+        fifo, ready, queues, times, groups, finals, outs, stages, states, took, done_lane, buffers,
+        memory, source, beat_queue, logits, stalled, ends, busy, macs,
+    )  # fmt: skip
+    return ends, busy, macs
+
+
+@jit
+def advance(beats, classes, pe_first, lane_first, stream_first, depths, sizes, stages_of, ids, won,
+            won_at, stream_pes, group_first, wire_first, readers, wire_of, deep, in_rows, completed,
+            completed_at, tables, table_at, pointers, pointer_at, targets, lengths, limit, pes, wake,
+            levels, heads, fifo, ready, queues, times, groups, finals, outs, stages, states, took,
+            done_lane, buffers, memory, source, beat_queue, logits, stalled, ends, busy, macs,
+            ):  # fmt: skip
+    """The cycles of `run`, from the registers after reset to the last frame's end or the limit."""
+    frames, layers = beats.shape[0], len(pe_first) - 1
     done, cycle = 0, 0
     while done < frames and cycle < limit:
         for i in range(layers - 1, -1, -1):
             lo, hi = pe_first[i], pe_first[i + 1]
             first_lane, last_lane = lane_first[i], lane_first[i + 1]
-            own = slice(0, last_lane - first_lane)
             for p in range(lo, hi):
                 if pes[p, ACTIVE]:
                     busy[i] += 1
                     break
             for lane in range(first_lane, last_lane):
+                word = states[lane, STAGE3]
+                column = pointer_at[lane] + (tables[table_at[lane] + word] if word >= 0 else 0)
                 stalled[lane] = stalls(
-                    states[lane], lane - first_lane, lo, hi, ready, tables[table_at[lane] :],
-                    pointers[pointer_at[lane] :], targets,
-                )  # fmt: skip
+                    lane, lane - first_lane, states, lo, hi, ready, column, pointers, targets
+                )
             macs[i] += pes_step(
-                lo, hi, wake, pes, levels[:, own], heads[:, own], fifo[:, own], ready[:, own],
-                depths[i], sizes[i], queues, times, won[won_at[i] :], ids[i], cycle,
+                lo, hi, last_lane - first_lane, wake, pes, levels, heads, fifo, ready, depths[i],
+                sizes[i], queues, times, won, won_at[i], ids[i], cycle,
             )  # fmt: skip
             for lane in range(first_lane, last_lane):
+                word = states[lane, SENT]
+                column = pointer_at[lane] + (tables[table_at[lane] + word] if word >= 0 else 0)
                 send(
-                    states[lane, SENT], lane - first_lane, lo, hi, tables[table_at[lane] :],
-                    pointers[pointer_at[lane] :], targets, lengths, wake, pes, levels, heads, fifo,
-                    ready, depths[i, 0], cycle,
+                    word, lane - first_lane, lo, hi, column, pointers, targets, lengths, wake, pes,
+                    levels, heads, fifo, ready, depths[i, 0], cycle,
                 )  # fmt: skip
             for s in range(stream_first[i], stream_first[i + 1]):
                 if i == layers - 1:
@@ -448,25 +481,25 @@ def run(beats, classes, pe_first, lane_first, stream_first, depths, sizes, stage
                     taken = outs[1 + s, FIRST] != NONE and wire_taken(
                         wire_first, readers, 1 + s, took, done_lane
                     )
-                    requantizer_step(
-                        stages[s, : stages_of[i]], outs[1 + s], finals[s, FIRST], taken
-                    )
+                    requantizer_step(s, stages, stages_of[i] - 1, outs, finals[s, FIRST], taken)
                 merge_step(
-                    finals[s], groups[group_first[s] : group_first[s + 1]], stream_pes[s, 0],
+                    s, finals, groups, group_first[s], group_first[s + 1], stream_pes[s, 0],
                     stream_pes[s, 1], pes, queues, times, room, cycle,
                 )  # fmt: skip
             for lane in range(first_lane, last_lane):
                 word = NONE if done_lane[lane] else outs[wire_of[lane], FIRST]
                 offered = buffers[lane, WORD] if deep[lane] else word
                 took[lane] = dispatcher_step(
-                    states[lane], stalled[lane], offered,
-                    completed[completed_at[lane] : completed_at[lane] + in_rows[lane]],
-                )  # fmt: skip
+                    lane,
+                    states,
+                    stalled[lane],
+                    offered,
+                    completed,
+                    completed_at[lane],
+                    in_rows[lane],
+                )
                 if deep[lane]:
-                    took[lane] = buffer_step(
-                        buffers[lane], memory[lane], word, took[lane], deep[lane]
-                    )
+                    took[lane] = buffer_step(lane, buffers, memory, word, took[lane], deep[lane])
         taken = outs[0, FIRST] != NONE and wire_taken(wire_first, readers, 0, took, done_lane)
-        tokenizer_step(source, beats, beat_queue, outs[0], taken)
+        tokenizer_step(source, beats, beat_queue, outs, taken)
         cycle += 1
-    return ends, busy, macs

@@ -11,6 +11,7 @@ from jp_hw.boards import Budget
 from jp_hw.schedule.design import Lane, LayerDesign, Memory
 from jp_hw.schedule.memories import (
     BLOCK_ROM_BITS,
+    LUT_QUEUE,
     blocks,
     choose,
     lutram,
@@ -73,12 +74,20 @@ def pe(layer: LayerDesign) -> Resources:
     lut: float = 86 + 0.75 * bits + 3.8 * ring + 9.3 * more + 1.35 * (lanes - 1) * work
     lut += 0.05 * bits * min(max(layer.slots - 2, 0), 190) + bits * two_sided
     lut += 30 * (layer.pool is not None)
-    lut += lanes * lutram(layer.fifo_depth, work) + lutram(layer.winner_depth, layer.winner_width)
+    lut += lutram(layer.winner_depth, layer.winner_width)
     ff: float = 54 + 1.9 * bits + 18.3 * ring + 31 * (lanes - 1) + 5.5 * layer.output_x_bits
     ff += 0.75 * bits * two_sided
     number = 0
+    if layer.fifo_depth > LUT_QUEUE:
+        number, lut, ff = (
+            lanes * blocks(layer.fifo_depth, work),
+            lut + lanes * work,
+            ff + lanes * work,
+        )
+    else:
+        lut += lanes * lutram(layer.fifo_depth, work)
     if layer.block_ring:
-        number, lut, ff = ring_blocks(layer), lut + 1.7 * bits, ff + 1.6 * bits
+        number, lut, ff = number + ring_blocks(layer), lut + 1.7 * bits, ff + 1.6 * bits
     else:
         lut += lutram(1 << ring, bits)
     memories = [] if layer.paired_roms else [layer.pointers[0], layer.weights[0]]

@@ -2,15 +2,15 @@
 
 from collections.abc import Sequence
 
-from jp_hw import golden
 from jp_hw.boards import Board
 from jp_hw.errors import JpHwError
-from jp_hw.ir import Int, Network
-from jp_hw.schedule.allocate import Allocation, DoesNotFit, allocate
+from jp_hw.ir import Network
+from jp_hw.schedule.allocate import Allocation, DoesNotFit, Samples, allocate, candidates, measured
 from jp_hw.schedule.build import Placement, build_layers, input_memories
 from jp_hw.schedule.design import Design, LayerDesign
 from jp_hw.schedule.estimate import with_memories
 from jp_hw.schedule.interleave import Factors, interleave, wider
+from jp_hw.schedule.queues import deepened
 
 TRIES = 8
 """So many ways to even out PEs are tried at most."""
@@ -24,32 +24,35 @@ def schedule(
     pes: at most so many PEs in all; as many as help and fit unless given. clock_mhz: the board's
     default unless given. Where the slowest layer could use more PEs than its channels allow, its
     columns are interleaved, and where a slow layer's PEs have uneven work and that evens it out.
+    The slowest layers get deep queues where the cycle simulation of samples says that it pays.
     Deterministic. Raises JpHwError if the network does not fit.
     """
     clock = board.clock_mhz if clock_mhz is None else clock_mhz
     if not 1.0 <= clock <= 1000.0:
         raise JpHwError(f"a clock of {clock} MHz is outside 1..1000 (--clock)")
-    tensors = golden.tensors(network, network.samples)
-    best = allocate(network, tensors, board, pes)
-    while (other := _wider(network, tensors, board, pes, best, best.slowest)) is not None:
+    samples = measured(network)
+    best = allocate(candidates(network, samples, pes), board)
+    while (other := _wider(network, samples, board, pes, best, best.slowest)) is not None:
         best = other
-    best = _evened(network, tensors, board, pes, best)
-    return _design(network, best.computed, board, clock, best.columns, best.layers)
+    best = _evened(network, samples, board, pes, best)
+    best = deepened(best, board)
+    tried = best.candidates
+    return _design(network, tried.network, board, clock, tried.columns, best.layers)
 
 
 def _evened(
-    network: Network, tensors: dict[str, Int], board: Board, pes: int | None, best: Allocation
+    network: Network, samples: Samples, board: Board, pes: int | None, best: Allocation
 ) -> Allocation:
     """The best allocation with uneven layers' columns interleaved, of the first few."""
     tried: set[tuple[tuple[str, int], ...]] = set()
     queue = list(best.uneven)
     while queue and len(tried) < TRIES:
-        columns = wider(network, best.columns, queue.pop(0))
+        columns = wider(network, best.candidates.columns, queue.pop(0))
         key = tuple(sorted((columns or {}).items()))
         if columns is None or key in tried:
             continue
         tried.add(key)
-        other = _better(network, tensors, board, pes, best, columns)
+        other = _better(network, samples, board, pes, best, columns)
         if other is not None:
             best, queue = other, list(other.uneven)
     return best
@@ -57,20 +60,20 @@ def _evened(
 
 def _wider(
     network: Network,
-    tensors: dict[str, Int],
+    samples: Samples,
     board: Board,
     pes: int | None,
     best: Allocation,
     name: str | None,
 ) -> Allocation | None:
     """A better allocation with a layer's columns interleaved; None if there is none."""
-    columns = None if name is None else wider(network, best.columns, name)
-    return None if columns is None else _better(network, tensors, board, pes, best, columns)
+    columns = None if name is None else wider(network, best.candidates.columns, name)
+    return None if columns is None else _better(network, samples, board, pes, best, columns)
 
 
 def _better(
     network: Network,
-    tensors: dict[str, Int],
+    samples: Samples,
     board: Board,
     pes: int | None,
     best: Allocation,
@@ -80,7 +83,7 @@ def _better(
     if network.dense:
         return None
     try:
-        other = allocate(network, tensors, board, pes, columns)
+        other = allocate(candidates(network, samples, pes, columns), board)
     except DoesNotFit:
         return None
     return other if other.cost < best.cost else None

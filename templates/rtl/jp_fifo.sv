@@ -1,5 +1,6 @@
-// First-in first-out queue in LUT RAM, with registered handshake flags.
+// First-in first-out queue with registered handshake flags.
 //
+// The memory is LUT RAM, or block RAM where Depth is more than LutDepth.
 // Contract: a word is taken when valid_i is high, and leaves when valid_o and ready_i are. ready_o
 // falls while there is still room for Slack words, so that a sender whose decision is Slack cycles
 // old loses nothing; such a sender may push while ready_o is low. With Slack = 0, valid_i must be
@@ -20,25 +21,46 @@ module jp_fifo #(
     input  logic             ready_i,
     output logic [Width-1:0] data_o
 );
-  localparam int AddrBits = $clog2(Depth);
+  localparam int AddrBits = Depth > 1 ? $clog2(Depth) : 1;
   localparam logic [AddrBits:0] Limit = (AddrBits + 1)'(Depth - 1 - Slack);
 
   initial if (Depth != (1 << AddrBits) || Depth < 2 || Slack > Depth - 1)
     $fatal(1, "jp_fifo: Depth %0d, Slack %0d", Depth, Slack);
 
-  logic [Width-1:0] mem [Depth];
-  logic [AddrBits-1:0] write_q, read_q;
+  localparam int LutDepth = 64;
+
+  logic [AddrBits-1:0] write_q, read_q, read_d;
   logic [AddrBits:0] level_q, level_d;
   logic push, pop;
 
   assign push = valid_i && (Slack != 0 || ready_o);
   assign pop = valid_o && ready_i;
-  assign data_o = mem[read_q];
+  assign read_d = read_q + AddrBits'(pop);
   // +1, 0 or -1 in one adder
   assign level_d = level_q + {{AddrBits{pop && !push}}, pop ^ push};
 
-  always_ff @(posedge clk_i) begin
-    if (push) mem[write_q] <= data_i;
+  if (Depth <= LutDepth) begin : g_lut
+    (* ram_style = "distributed" *)
+    logic [Width-1:0] mem [Depth];
+    always_ff @(posedge clk_i) begin
+      if (push) mem[write_q] <= data_i;
+    end
+    assign data_o = mem[read_q];
+  end else begin : g_block
+    // block RAM reads a cycle ahead; a word that is written at that very edge goes round it
+    (* ram_style = "block" *)
+    logic [Width-1:0] mem [Depth];
+    logic [Width-1:0] stored_q, pushed_q;
+    logic bypass_q;
+    always_ff @(posedge clk_i) begin
+      if (push) mem[write_q] <= data_i;
+    end
+    always_ff @(posedge clk_i) begin
+      stored_q <= mem[read_d];
+      pushed_q <= data_i;
+      bypass_q <= push && write_q == read_d;
+    end
+    assign data_o = bypass_q ? pushed_q : stored_q;
   end
 
   always_ff @(posedge clk_i) begin
@@ -50,7 +72,7 @@ module jp_fifo #(
       ready_o <= 1'b0;
     end else begin
       if (push) write_q <= write_q + 1'b1;
-      if (pop) read_q <= read_q + 1'b1;
+      read_q <= read_d;
       level_q <= level_d;
       valid_o <= level_d != '0;
       ready_o <= level_d <= Limit;
