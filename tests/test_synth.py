@@ -65,9 +65,10 @@ def network() -> Network:
     )
 
 
-def write_rtl(build: Path, *, paired: bool = False) -> Path:
+def write_rtl(build: Path, **changes: Any) -> Path:
+    """The network's RTL with some values of its layers changed."""
     design = schedule(network(), pynq(), pes=2)
-    layers = tuple(replace(layer, paired_roms=paired) for layer in design.layers)
+    layers = tuple(replace(layer, **changes) for layer in design.layers)
     for name, text in rtl_files(replace(design, layers=layers)).items():
         path = build / name
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -126,8 +127,16 @@ def test_block_roms_are_counted_though_they_are_blanked(tmp_path: Path) -> None:
 
 
 def test_pointers_and_weights_in_one_block_ram(tmp_path: Path) -> None:
-    build = write_rtl(tmp_path / "build", paired=True)
+    build = write_rtl(tmp_path / "build", paired_roms=True)
     assert synth_pe(build, pynq(), 1, timeout=600).bram18 == 1
+
+
+def test_deep_queue_in_one_block_ram(tmp_path: Path, build: Path) -> None:
+    usual = synth_pe(build, pynq(), 0, timeout=600)
+    deep = synth_pe(write_rtl(tmp_path / "build", fifo_depth=512), pynq(), 0, timeout=600)
+    assert deep.bram18 == usual.bram18 + 1
+    assert deep.lut_memory < usual.lut_memory
+    assert deep.lut < usual.lut + 60
 
 
 def test_broken_rtl_is_said_with_the_log(tmp_path: Path) -> None:
