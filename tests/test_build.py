@@ -246,6 +246,7 @@ MANIFESTS: list[tuple[str, Callable[[dict[str, Any]], object]]] = [
     (r"build.json is damaged .Input should be 'jp_hw-build-1'", lambda m: m.update(format="x")),
     ("build.json is damaged", lambda m: m["board"]["budget"].update(lut=0)),
     ("build.json is damaged", lambda m: m["placement"][0].update(channels="all")),
+    ("build.json is damaged", lambda m: m["placement"][0].update(queue=17)),
     ("is not the network of this build", lambda m: m.update(digest="0" * 64)),
     ("places other layers than the network has", lambda m: m["placement"].pop()),
     ("places other layers", lambda m: m["placement"][0].update(name="x")),
