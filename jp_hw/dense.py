@@ -16,16 +16,18 @@ def convolve(
     padding: tuple[int, int] = (0, 0),
     dilation: tuple[int, int] = (1, 1),
     groups: int = 1,
+    spread: int = 1,
 ) -> NDArray[Number]:
     """Convolve maps (n, h, w, channels) with weights (out, channels / groups, kernel h, kernel w).
 
     size: height and width of the result, (n, height, width, out), of the values' type. padding:
-    zeros above and to the left; below and to the right as many as the size asks for. Integers are
+    zeros above and to the left; below and to the right as many as the size asks for. spread: the
+    maps' columns are so far apart, with zeros between them. Integers are
     multiplied as float64, many times faster in numpy, while no sum can leave its 53 exact bits.
     """
     if np.issubdtype(values.dtype, np.integer) and _fits_float64(values, weights):
         exact = (values.astype(np.float64), weights.astype(np.float64))
-        total = convolve(*exact, size, stride, padding, dilation, groups)
+        total = convolve(*exact, size, stride, padding, dilation, groups, spread)
         return total.astype(values.dtype)
     (height, width), (kernel_y, kernel_x) = size, weights.shape[2:]
     need_y = (height - 1) * stride[0] + (kernel_y - 1) * dilation[0] + 1
@@ -33,8 +35,9 @@ def convolve(
     padded = np.zeros((len(values), need_y, need_x, values.shape[3]), values.dtype)
     top, left = padding
     rows = max(0, min(values.shape[1], need_y - top))
-    columns = max(0, min(values.shape[2], need_x - left))
-    padded[:, top : top + rows, left : left + columns] = values[:, :rows, :columns]
+    columns = max(0, min(values.shape[2], -(-(need_x - left) // spread)))
+    place = slice(left, left + columns * spread, spread)
+    padded[:, top : top + rows, place] = values[:, :rows, :columns]
     out = np.zeros((len(values), height, width, len(weights)), values.dtype)
     per_in, per_out = values.shape[3] // groups, len(weights) // groups
     for y in range(kernel_y):

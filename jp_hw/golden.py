@@ -37,6 +37,7 @@ def tensors(network: Network, images: np.ndarray) -> dict[str, Int]:
                 source.padding,
                 source.dilation,
                 source.groups,
+                source.spread,
             )
         if layer.pool is not None:
             total = pool(layer.pool, total, layer.output)

@@ -112,7 +112,8 @@ class Source:
 
     weights: int64 (out channels, in channels / groups, kernel height, kernel width).
     stride, padding (top and left; bottom and right follow from the output's size) and dilation
-    are (vertical, horizontal).
+    are (vertical, horizontal). spread: the tensor's columns are so far apart, as in a transposed
+    convolution; only interleaved columns are (`schedule.interleave`), and no file holds it.
     """
 
     tensor: str
@@ -121,6 +122,7 @@ class Source:
     padding: tuple[int, int] = (0, 0)
     dilation: tuple[int, int] = (1, 1)
     groups: int = 1
+    spread: int = 1
 
 
 @dataclass(frozen=True)

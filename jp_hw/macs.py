@@ -76,6 +76,7 @@ def kept(network: Network, layer: Layer, source: Source, values: Int) -> Int:
         source.padding,
         source.dilation,
         source.groups,
+        source.spread,
     )
     if layer.pool is not None:
         rows, columns = (

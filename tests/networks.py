@@ -267,9 +267,11 @@ def vector_layer(name: str, tensor: str, table: Int, requantize: Requantize | No
     )
 
 
-def widest(network: Network) -> dict[str, int]:
-    """Columns interleaved wherever they can be, by a factor of two; a dense network has none."""
+def doubled(network: Network, seed: int) -> dict[str, int]:
+    """Columns interleaved by 1, 2 or 4 as a seed says, where that can be; not in dense networks."""
     factors: dict[str, int] = {}
-    for layer in () if network.dense else network.layers:
-        factors = wider(network, factors, layer.name) or factors
+    times = np.random.default_rng(seed).integers(0, 3, len(network.layers))
+    for layer, count in zip(network.layers, times, strict=True):
+        for _ in range(0 if network.dense else count):
+            factors = wider(network, factors, layer.name) or factors
     return factors

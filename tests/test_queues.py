@@ -13,7 +13,7 @@ from jp_hw.ir import INPUT, Network, Shape
 from jp_hw.schedule import schedule
 from jp_hw.schedule.cycles import run_traffic
 from jp_hw.schedule.design import Design
-from jp_hw.schedule.queues import DEEP, GAIN
+from jp_hw.schedule.search import DEEP, GAIN
 from jp_hw.schedule.traffic import traffic
 
 BOARD = boards.load("pynq-z2")
@@ -23,9 +23,9 @@ def uneven(seed: int) -> Network:
     """A sparse layer between maps of many tokens: its PEs' work comes in bursts."""
     grown = Builder(seed, Shape(16, 16, 3))
     first = grown.layer("first", (INPUT, Convolution(12, padding=(1, 1))), density=0.6)
-    burst = grown.layer("burst", (first, Convolution(16, padding=(1, 1))), density=0.2)
+    burst = grown.layer("burst", (first, Convolution(24, padding=(1, 1))), density=0.15)
     half = Convolution(24, padding=(1, 1), stride=(2, 2))
-    return grown.network(grown.layer("half", (burst, half), density=0.2))
+    return grown.network(grown.layer("half", (burst, half), density=0.15))
 
 
 def with_queues(design: Design, depth: int) -> float:
@@ -35,7 +35,7 @@ def with_queues(design: Design, depth: int) -> float:
 
 
 def test_a_layer_gets_deep_queues_where_that_saves_cycles(tmp_path: Path) -> None:
-    design = schedule(uneven(1), BOARD, pes=16)
+    design = schedule(uneven(2), BOARD, pes=30)
     depths = {layer.name: layer.fifo_depth for layer in design.layers}
     assert depths["burst"] == DEEP
     assert with_queues(design, DEEP) <= GAIN * with_queues(design, 32)
@@ -44,10 +44,10 @@ def test_a_layer_gets_deep_queues_where_that_saves_cycles(tmp_path: Path) -> Non
     assert [layer.fifo_depth for layer in again.layers] == list(depths.values())
 
 
-@pytest.mark.parametrize(("network", "bram18"), [(uneven(0), 280), (uneven(1), 12)])
+@pytest.mark.parametrize(("network", "bram18"), [(uneven(0), 280), (uneven(2), 12)])
 def test_no_deep_queues_where_they_bring_nothing_or_nothing_is_left(
     network: Network, bram18: int
 ) -> None:
     budget = BOARD.budget.model_copy(update={"bram18": bram18})
-    design = schedule(network, BOARD.model_copy(update={"budget": budget}), pes=16)
+    design = schedule(network, BOARD.model_copy(update={"budget": budget}), pes=30)
     assert all(layer.fifo_depth < DEEP for layer in design.layers)

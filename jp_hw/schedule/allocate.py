@@ -133,12 +133,6 @@ class Allocation:
     uneven: tuple[str, ...]
     order: tuple[str, ...]
 
-    @property
-    def cost(self) -> float:
-        """What a better allocation has less of: cycles, and PEs to the power that they are worth."""
-        pes = sum(layer.pes for layer in self.layers)
-        return self.cycles * float(pes**WORTH)
-
 
 def measured(network: Network) -> Samples:
     """What the network's samples make it do."""

@@ -78,6 +78,7 @@ def axes(source: Source, inputs: Shape, layer: Layer) -> tuple[Axis, Axis]:
         axis(
             a, b, source.weights.shape[2 + i], source.stride[i], source.padding[i],
             source.dilation[i], _equal_taps(source.weights, 2 + i), windows(layer.pool, i, c),
+            (1, source.spread)[i],
         )
         for i, (a, b, c) in enumerate(sizes)
     )  # fmt: skip

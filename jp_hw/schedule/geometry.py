@@ -49,11 +49,13 @@ def axis(
     dilation: int,
     same: Sequence[int] | None = None,
     windows: Sequence[Sequence[int]] | None = None,
+    spread: int = 1,
 ) -> Axis:
     """Classes of one direction; sizes in elements, padding before the first input.
 
     same: per tap, a number that taps of equal weights share. windows: per pooled output, the outputs
-    that it needs; others are not computed, and `done` is of pooled outputs.
+    that it needs; others are not computed, and `done` is of pooled outputs. spread: from an input to
+    the next one.
     """
     names = list(range(kernel)) if same is None else list(same)
     needed = set(range(outputs)) if windows is None else {o for window in windows for o in window}
@@ -62,7 +64,7 @@ def axis(
     for i in range(inputs):
         reached = []
         for tap in reversed(range(kernel)):
-            out, rest = divmod(i + padding - tap * dilation, stride)
+            out, rest = divmod(spread * i + padding - tap * dilation, stride)
             if rest == 0:
                 reached.append((tap, out))
         origin = min((out for _, out in reached), default=0)

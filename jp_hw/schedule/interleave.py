@@ -4,11 +4,14 @@ A layer with few channels and a large map cannot use more PEs than it has channe
 W and C channels may be seen as one of width W/n and C*n channels: column n*x + p of channel c is
 column x of channel c*n + p (space to depth in one direction). A convolution between such maps is a
 convolution again, of the same non-zero weights for every output; only its kernel's width, stride and
-padding change. Nothing below this transform knows of it: not the tables, not the RTL, not the C++.
+padding change. Where a reader tells columns apart that are one in its source, it is a transposed
+convolution (`Source.spread`). All of that ends in the dispatchers' tables: neither the RTL nor the C++
+knows of it.
 """
 
 from collections.abc import Mapping
 from dataclasses import replace
+from math import gcd
 
 import numpy as np
 
@@ -34,7 +37,7 @@ def interleave(network: Network, factors: Factors) -> Network:
             f"{network.name} is dense: interleaved kernels have zeros it would multiply"
         )
     for layer in network.layers:
-        fault = _fault_of(layer, factors)
+        fault = _fault(layer, factors.get(layer.name, 1))
         if fault is not None:
             raise JpHwError(fault)
     layers = tuple(_layer(layer, factors) for layer in network.layers)
@@ -42,18 +45,11 @@ def interleave(network: Network, factors: Factors) -> Network:
 
 
 def wider(network: Network, factors: Factors, name: str) -> dict[str, int] | None:
-    """The least factors with which a layer's is twice what it was; None if there are none.
-
-    A reader of stride 1 cannot see single columns of a map of pairs, so its own factor grows too.
-    """
+    """The factors with twice as many columns of a layer interleaved; None if that cannot be."""
     result = {layer.name: factors.get(layer.name, 1) for layer in network.layers}
     result[name] *= 2
-    for layer in network.layers:
-        while _fault_of(layer, result) is not None:
-            result[layer.name] *= 2
-            if _fault_alone(layer, result[layer.name]) is not None:
-                return None
-    return result
+    layer = next(layer for layer in network.layers if layer.name == name)
+    return None if _fault(layer, result[name]) is not None else result
 
 
 def tensor(values: Int, factor: int) -> Int:
@@ -63,8 +59,8 @@ def tensor(values: Int, factor: int) -> Int:
     return pairs.swapaxes(3, 4).reshape(count, height, width // factor, channels * factor)
 
 
-def _fault_alone(layer: Layer, factor: int) -> str | None:
-    """Why a layer cannot have a factor, whatever others have."""
+def _fault(layer: Layer, factor: int) -> str | None:
+    """Why a layer cannot have a factor."""
     where = f"layer {layer.name}: {factor} columns cannot be interleaved"
     if not 1 <= factor <= MOST:
         return f"{where}, but 1 to {MOST}"
@@ -72,23 +68,6 @@ def _fault_alone(layer: Layer, factor: int) -> str | None:
         return f"{where} where it pools"
     if layer.output.width % factor:
         return f"{where}: its output has {layer.output.width}"
-    return None
-
-
-def _fault_of(layer: Layer, factors: Factors) -> str | None:
-    """Why a layer cannot have its factor, or not read what it reads."""
-    own = factors.get(layer.name, 1)
-    fault = _fault_alone(layer, own)
-    if fault is not None:
-        return fault
-    for source in layer.sources:
-        before = factors.get(source.tensor, 1)
-        # neighbouring columns of the output are a whole number of the source's columns apart
-        if layer.map.width // own > 1 and source.stride[1] * own % before:
-            return (
-                f"layer {layer.name}: with {own} columns interleaved it cannot read "
-                f"{source.tensor}, which has {before}"
-            )
     return None
 
 
@@ -115,22 +94,28 @@ def _rule(rule: Requantize | None, own: int) -> Requantize | None:
 
 
 def _source(source: Source, before: int, own: int, width: int) -> Source:
-    """The convolution between interleaved maps; width: of the layer's, interleaved."""
+    """The convolution between interleaved maps; width: of the layer's, interleaved.
+
+    Column `before * i + part` of the source reaches column `own * x + phase` by a tap if
+    `stride * own * x + column == before * i + part`. What both sides have in common is divided out.
+    """
     out, within, height, taps = source.weights.shape
-    # column of the source that output column `phase` and a tap read, for every phase and tap
+    common = before if width == 1 else gcd(before, source.stride[1] * own)
+    # where output column `phase` and a tap read, for every phase and tap, while x is 0
     phases, kernel = np.indices((own, taps))
     column = source.stride[1] * phases - source.padding[1] + source.dilation[1] * kernel
-    first = int(column.min() // before)  # never positive, as the first is minus the padding
-    weights = np.zeros(
-        (out, own, within, before, height, int(column.max() // before) - first + 1), np.int64
-    )
+    first = int(column.min() // common) - before // common + 1  # never positive: minus the padding
+    size = int(column.max() // common) - first + 1
+    weights = np.zeros((out, own, within, before, height, size), np.int64)
     for phase, tap in np.ndindex(own, taps):
-        place, part = divmod(int(column[phase, tap]), before)
-        weights[:, phase, :, part, :, place - first] = source.weights[..., tap]
+        for part in range(int(column[phase, tap]) % common, before, common):
+            place = (int(column[phase, tap]) - part) // common
+            weights[:, phase, :, part, :, place - first] = source.weights[..., tap]
     return replace(
         source,
-        weights=weights.reshape(out * own, within * before, height, -1),
-        stride=(source.stride[0], source.stride[1] * own // before if width > 1 else 1),
+        weights=weights.reshape(out * own, within * before, height, size),
+        stride=(source.stride[0], source.stride[1] * own // common if width > 1 else 1),
         padding=(source.padding[0], -first),
         dilation=(source.dilation[0], 1),
+        spread=before // common,
     )

@@ -5,15 +5,11 @@ from collections.abc import Sequence
 from jp_hw.boards import Board
 from jp_hw.errors import JpHwError
 from jp_hw.ir import Network
-from jp_hw.schedule.allocate import Allocation, DoesNotFit, Samples, allocate, candidates, measured
 from jp_hw.schedule.build import Placement, build_layers, input_memories
 from jp_hw.schedule.design import Design, LayerDesign
 from jp_hw.schedule.estimate import with_memories
-from jp_hw.schedule.interleave import Factors, interleave, wider
-from jp_hw.schedule.queues import deepened
-
-TRIES = 8
-"""So many ways to even out PEs are tried at most."""
+from jp_hw.schedule.interleave import Factors, interleave
+from jp_hw.schedule.search import search
 
 
 def schedule(
@@ -30,63 +26,9 @@ def schedule(
     clock = board.clock_mhz if clock_mhz is None else clock_mhz
     if not 1.0 <= clock <= 1000.0:
         raise JpHwError(f"a clock of {clock} MHz is outside 1..1000 (--clock)")
-    samples = measured(network)
-    best = allocate(candidates(network, samples, pes), board)
-    while (other := _wider(network, samples, board, pes, best, best.slowest)) is not None:
-        best = other
-    best = _evened(network, samples, board, pes, best)
-    best = deepened(best, board)
+    best = search(network, board, pes)
     tried = best.candidates
     return _design(network, tried.network, board, clock, tried.columns, best.layers)
-
-
-def _evened(
-    network: Network, samples: Samples, board: Board, pes: int | None, best: Allocation
-) -> Allocation:
-    """The best allocation with uneven layers' columns interleaved, of the first few."""
-    tried: set[tuple[tuple[str, int], ...]] = set()
-    queue = list(best.uneven)
-    while queue and len(tried) < TRIES:
-        columns = wider(network, best.candidates.columns, queue.pop(0))
-        key = tuple(sorted((columns or {}).items()))
-        if columns is None or key in tried:
-            continue
-        tried.add(key)
-        other = _better(network, samples, board, pes, best, columns)
-        if other is not None:
-            best, queue = other, list(other.uneven)
-    return best
-
-
-def _wider(
-    network: Network,
-    samples: Samples,
-    board: Board,
-    pes: int | None,
-    best: Allocation,
-    name: str | None,
-) -> Allocation | None:
-    """A better allocation with a layer's columns interleaved; None if there is none."""
-    columns = None if name is None else wider(network, best.candidates.columns, name)
-    return None if columns is None else _better(network, samples, board, pes, best, columns)
-
-
-def _better(
-    network: Network,
-    samples: Samples,
-    board: Board,
-    pes: int | None,
-    best: Allocation,
-    columns: Factors,
-) -> Allocation | None:
-    """The allocation with these columns interleaved if it is better than the best one."""
-    if network.dense:
-        return None
-    try:
-        other = allocate(candidates(network, samples, pes, columns), board)
-    except DoesNotFit:
-        return None
-    return other if other.cost < best.cost else None
 
 
 def place(

@@ -1,0 +1,139 @@
+"""The search for the best allocation: interleaved columns, then deep queues.
+
+PEs are allocated by what their layers have to do, but what they lose by waiting for one another only the
+cycle simulation of a few samples tells. So that judges.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from jp_hw.boards import Board
+from jp_hw.ir import Network
+from jp_hw.schedule.allocate import (
+    WORTH,
+    Allocation,
+    DoesNotFit,
+    allocate,
+    candidates,
+    measured,
+)
+from jp_hw.schedule.build import input_memories
+from jp_hw.schedule.cycles import run_traffic
+from jp_hw.schedule.design import LayerDesign
+from jp_hw.schedule.interleave import wider
+from jp_hw.schedule.traffic import of_layers
+
+TRIES = 8
+"""So many ways to interleave columns are tried at most."""
+DEEP_TRIES = 3
+"""So many layers are tried with deep queues at most."""
+DEEP = 512
+"""Words of a deep queue: one block RAM of them."""
+GAIN = 0.99
+"""Deep queues must leave no more of the cycles than that."""
+IMAGES = 3
+"""Samples whose cycles are simulated, at most."""
+CYCLES = 200_000
+"""Cycles that a simulation may have. Where not even two samples fit, the predicted load judges."""
+
+
+@dataclass(frozen=True)
+class Found:
+    """An allocation, and what a better one has less of.
+
+    cost: cycles per image, and PEs to the power that they are worth.
+    """
+
+    allocation: Allocation
+    cost: float
+
+
+def search(network: Network, board: Board, pes: int | None) -> Allocation:
+    """The best allocation that is found.
+
+    Columns are interleaved of the slowest layer, if only its channels keep it from more PEs, and of
+    uneven ones; whatever is tried gets deep queues where they pay. pes: at most so many in all, None
+    for as many as help and fit. Raises JpHwError if the network does not fit.
+    """
+    samples = measured(network)
+    best = _deepened(allocate(candidates(network, samples, pes), board), board)
+    tried: set[tuple[tuple[str, int], ...]] = set()
+    queue = [] if network.dense else _worth_widening(best.allocation)
+    while queue and len(tried) < TRIES:
+        columns = wider(network, best.allocation.candidates.columns, queue.pop(0))
+        key = tuple(sorted((columns or {}).items()))
+        if columns is None or key in tried:
+            continue
+        tried.add(key)
+        try:
+            other = allocate(candidates(network, samples, pes, columns), board)
+        except DoesNotFit:
+            continue
+        if other.cycles * _worth(other) >= best.cost:
+            continue  # not even if nothing ever waited
+        found = _deepened(other, board)
+        if found.cost < best.cost:
+            best, queue = found, _worth_widening(other)
+    return best.allocation
+
+
+def _worth_widening(allocation: Allocation) -> list[str]:
+    slowest = [] if allocation.slowest is None else [allocation.slowest]
+    return slowest + [name for name in allocation.uneven if name not in slowest]
+
+
+def _deepened(best: Allocation, board: Board) -> Found:
+    """The allocation with deep queues in the slowest layers, as far as that makes it faster.
+
+    They may cost PEs. And only neighbours on a map, which share their channels, keep some PEs busy
+    while others wait.
+    """
+    images = _images(best)
+    if images < 2:
+        return Found(best, best.cycles * _worth(best))
+    cycles = _cycles(best, best.layers, images)
+    maps = [name for name in best.order if _on_map(best.layers, name)]
+    queues: dict[str, int] = {}
+    for name in [] if best.candidates.network.dense else maps[:DEEP_TRIES]:
+        wanted = queues | {name: DEEP}
+        if _cycles(best, _with_queues(best.layers, wanted), images) > GAIN * cycles:
+            continue  # not even if they took nothing
+        try:
+            other = allocate(best.candidates, board, wanted)
+        except DoesNotFit:
+            continue
+        if other.cycles <= GAIN * cycles:
+            found = _cycles(other, other.layers, images)
+            if found <= GAIN * cycles:
+                best, queues, cycles = other, wanted, found
+    return Found(best, cycles * _worth(best))
+
+
+def _worth(allocation: Allocation) -> float:
+    return float(sum(layer.pes for layer in allocation.layers) ** WORTH)
+
+
+def _images(allocation: Allocation) -> int:
+    """How many samples the simulation may have."""
+    samples = len(allocation.candidates.network.samples)
+    return min(IMAGES, samples, int(CYCLES / max(allocation.cycles, 1.0)))
+
+
+def _cycles(allocation: Allocation, layers: tuple[LayerDesign, ...], images: int) -> float:
+    """Simulated cycles per image with these layers."""
+    network = allocation.candidates.network
+    keep, _ = input_memories(network)
+    flow = of_layers(network, layers, keep, network.samples[:images])
+    return run_traffic(flow, layers).cycles_per_image
+
+
+def _on_map(layers: Sequence[LayerDesign], name: str) -> bool:
+    return any(lane.height > 1 for layer in layers if layer.name == name for lane in layer.lanes)
+
+
+def _with_queues(
+    layers: Sequence[LayerDesign], queues: Mapping[str, int]
+) -> tuple[LayerDesign, ...]:
+    return tuple(
+        replace(layer, fifo_depth=queues.get(layer.name, layer.fifo_depth)) for layer in layers
+    )
