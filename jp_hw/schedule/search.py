@@ -21,7 +21,7 @@ from jp_hw.schedule.build import input_memories
 from jp_hw.schedule.cycles import run_traffic
 from jp_hw.schedule.design import LayerDesign
 from jp_hw.schedule.interleave import wider
-from jp_hw.schedule.traffic import of_layers
+from jp_hw.schedule.traffic import Traffic, of_layers
 
 TRIES = 8
 """So many ways to interleave columns are tried at most."""
@@ -91,21 +91,25 @@ def _deepened(best: Allocation, board: Board) -> Found:
     images = _images(best)
     if images < 2:
         return Found(best, best.cycles * _worth(best))
-    cycles = _cycles(best, best.layers, images)
+    flow = _flow(best, images)
+    cycles = run_traffic(flow, best.layers).cycles_per_image
     maps = [name for name in best.order if _on_map(best.layers, name)]
     queues: dict[str, int] = {}
     for name in [] if best.candidates.network.dense else maps[:DEEP_TRIES]:
         wanted = queues | {name: DEEP}
-        if _cycles(best, _with_queues(best.layers, wanted), images) > GAIN * cycles:
+        free = run_traffic(flow, _with_queues(best.layers, wanted))
+        if free.cycles_per_image > GAIN * cycles:
             continue  # not even if they took nothing
         try:
             other = allocate(best.candidates, board, wanted)
         except DoesNotFit:
             continue
-        if other.cycles <= GAIN * cycles:
-            found = _cycles(other, other.layers, images)
-            if found <= GAIN * cycles:
-                best, queues, cycles = other, wanted, found
+        if other.cycles > GAIN * cycles:
+            continue  # not even if nothing ever waited
+        others = _flow(other, images)
+        found = run_traffic(others, other.layers).cycles_per_image
+        if found <= GAIN * cycles:
+            best, queues, flow, cycles = other, wanted, others, found
     return Found(best, cycles * _worth(best))
 
 
@@ -119,12 +123,11 @@ def _images(allocation: Allocation) -> int:
     return min(IMAGES, samples, int(CYCLES / max(allocation.cycles, 1.0)))
 
 
-def _cycles(allocation: Allocation, layers: tuple[LayerDesign, ...], images: int) -> float:
-    """Simulated cycles per image with these layers."""
+def _flow(allocation: Allocation, images: int) -> Traffic:
+    """What the first samples send through the layers."""
     network = allocation.candidates.network
     keep, _ = input_memories(network)
-    flow = of_layers(network, layers, keep, network.samples[:images])
-    return run_traffic(flow, layers).cycles_per_image
+    return of_layers(network, allocation.layers, keep, network.samples[:images])
 
 
 def _on_map(layers: Sequence[LayerDesign], name: str) -> bool:
