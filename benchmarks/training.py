@@ -1,7 +1,8 @@
 """What joint pruning brings over weight pruning alone, and what balance costs: trains and compares.
 
 ``python -m benchmarks.training MODEL --data DIR --runs DIR``. Every run is resumable, so the command
-may be stopped and given again. All runs share the first one's dense network. Prints one JSON object.
+may be stopped and given again. All runs share one dense network, the first one's or that of
+``--from RUN``. Prints one JSON object.
 """
 
 import argparse
@@ -13,44 +14,29 @@ from rich.console import Console
 from rich.table import Table
 
 from jp_hw import zoo
+from jp_hw.cli.train import configured
 from jp_hw.evaluate import evaluate
-from jp_hw.train import TrainConfig, recipe, train
+from jp_hw.train import TrainConfig, train
+from jp_hw.train.config import sizes, validated
 from jp_hw.train.show import Bars
 
 BALANCE = 8
 SHARES = {"mlp3": (0.02, 0.03, 0.045, 0.06)}
-"""Shares of MACs (or, of mlp3, scales of its densities) that weight pruning alone tries."""
+"""Shares of MACs that weight pruning alone tries."""
 
 
-def joint(model: str) -> TrainConfig:
-    """The zoo's recipe."""
-    return recipe(model)
-
-
-def weights_alone(model: str, share: float) -> TrainConfig:
+def weights_alone(config: TrainConfig, share: float) -> TrainConfig:
     """The same run without any activation pruning: no thresholds, no penalty, all inputs."""
-    plain = recipe(model)
-    rates = (1.0,) * _hidden(plain)
-    changes: dict[str, Any] = {"macs": share, "winner_rates": rates, "mac_penalty": 0.0}
-    return recipe(model, input_theta=0.0, sensitivity=0, **changes)
+    rates = (1.0,) * sizes(config.model, config.model_args)[1]
+    values = config.model_dump() | {"macs": share, "densities": None, "winner_rates": rates}
+    return validated(values | {"mac_penalty": 0.0, "input_theta": 0.0, "sensitivity": 0})
 
 
-def balanced(model: str, parts: int) -> TrainConfig:
-    """The recipe with balanced masks."""
-    return recipe(model, balance=parts)
-
-
-def _hidden(config: TrainConfig) -> int:
-    from jp_hw.train.config import sizes
-
-    return sizes(config.model, config.model_args)[1]
-
-
-def variants(model: str, shares: tuple[float, ...]) -> dict[str, TrainConfig]:
-    """Every run by name; the first one's dense stage serves all."""
-    runs = {"joint": joint(model)}
-    runs |= {f"weights-{share:g}": weights_alone(model, share) for share in shares}
-    return runs | {f"balance-{BALANCE}": balanced(model, BALANCE)}
+def variants(config: TrainConfig, shares: tuple[float, ...]) -> dict[str, TrainConfig]:
+    """Every run by name, the joint one first; one dense stage serves all."""
+    runs = {"joint": config}
+    runs |= {f"weights-{share:g}": weights_alone(config, share) for share in shares}
+    return runs | {f"balance-{BALANCE}": validated(config.model_dump() | {"balance": BALANCE})}
 
 
 def figures(name: str, folder: Path, data: Path) -> dict[str, Any]:
@@ -107,16 +93,19 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--runs", type=Path, required=True, help="folder of the runs")
     parser.add_argument("--shares", type=float, nargs="+", help="MACs left by weight pruning alone")
+    parser.add_argument("--set", action="append", default=[], help="KEY=VALUE, as of jp-hw train")
+    parser.add_argument("--from", dest="base", type=Path, help="run whose dense network to take")
     options = parser.parse_args()
     shares = tuple(options.shares or SHARES.get(options.model, (0.1, 0.15, 0.2, 0.25)))
     console, rows = Console(stderr=True), []
-    base = None
-    for name, config in variants(options.model, shares).items():
+    base = options.base
+    config = configured(options.model, None, None, settings=options.set)
+    for name, variant in variants(config, shares).items():
         folder = options.runs / f"{options.model}-{name}"
         if not (folder / "result" / zoo.JSON).is_file():
             console.print(f"{options.model} {name}")
             with Bars(console) as bars:
-                train(config, options.data, folder, progress=bars, base=base)
+                train(variant, options.data, folder, progress=bars, base=base)
         base = base or folder
         rows.append(figures(name, folder, options.data))
     console.print(table(options.model, rows))

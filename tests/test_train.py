@@ -213,6 +213,7 @@ def test_broken_checkpoint_is_named(tmp_path: Path) -> None:
         ({"optimizer": "rmsprop"}, "optimizer: .*adam"),
         ({"prune": {"epochs": 0}}, "prune.epochs: .*greater than or equal to 1"),
         ({"winner_rate": 0.1}, "winner_rate: Extra inputs"),
+        ({"weights": 0.1}, "weights goes with macs"),
     ],
 )
 def test_bad_config_names_the_field(changes: dict[str, Any], message: str) -> None:

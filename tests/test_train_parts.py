@@ -139,7 +139,7 @@ def test_a_budget_is_spent_on_the_best_weights() -> None:
     costs = {n: budget.weight_costs(x, uses[n], moments[n]) for n, x in layers.items()}
     whole = sum(float(cost.sum()) for cost in costs.values())
     for share in (0.5, 0.1):
-        found = budget.densities(layers, scores, costs, share * whole, floor=0.02)
+        found = budget.densities(scores, costs, share * whole, floor=0.02)
         spent = 0.0
         for density, (name, layer) in zip(found, layers.items(), strict=True):
             assert density >= 0.015
@@ -149,6 +149,28 @@ def test_a_budget_is_spent_on_the_best_weights() -> None:
         pruning.refresh(layers)
         scores = {n: pruning.weight_scores(x, moments[n]) for n, x in layers.items()}
     assert found[-1] > found[1]  # the last layer's weights cost one MAC each
+
+
+def test_a_cap_on_stored_weights_takes_them_where_they_save_few_macs() -> None:
+    model, layers = small()
+    uses = budget.uses(model, layers, images(n=1))
+    moments = {n: pruning.InputMoments.of(pruning.fanout(x).numel()) for n, x in layers.items()}
+    scores = {n: pruning.weight_scores(x, moments[n]) for n, x in layers.items()}
+    costs = {n: budget.weight_costs(x, uses[n], moments[n]) for n, x in layers.items()}
+    sizes = [score.numel() for score in scores.values()]
+    macs = 0.4 * sum(float(cost.sum()) for cost in costs.values())
+
+    def kept(weights: float) -> list[float]:
+        found = budget.densities(scores, costs, macs, 0.02, weights)
+        return [density * size for density, size in zip(found, sizes, strict=True)]
+
+    free = kept(float("inf"))
+    assert kept(sum(free)) == free
+    cap = 0.7 * sum(free)
+    capped = kept(cap)
+    assert 0.9 * cap < sum(capped) <= cap
+    assert capped[-1] < 0.8 * free[-1]  # the last layer's weights cause one MAC each
+    assert capped[0] >= free[0]  # the first layer's cause most
 
 
 @pytest.mark.parametrize(("shape", "groups", "parts"), [((12, 5, 3, 3), 1, 4), ((12, 2), 2, 3)])

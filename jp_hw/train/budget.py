@@ -1,5 +1,6 @@
 """Densities of all layers at once, from what each weight is worth per MAC that it causes."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -8,6 +9,10 @@ from torch import Tensor, nn
 
 from jp_hw.train.measure import Inputs
 from jp_hw.train.pruning import InputMoments, mask_of, per_input, per_weight, weight_of
+
+STORAGE_PRICES = (1e-3, 1e6)
+"""The least and the highest price of storing a weight that is tried, in MACs per image."""
+STORAGE_STEPS = 10
 
 
 @dataclass(frozen=True)
@@ -65,11 +70,11 @@ def token_costs(layer: nn.Module, uses: Uses) -> Tensor:
 
 
 def densities(
-    layers: Mapping[str, nn.Module],
     scores: Mapping[str, Tensor],
     costs: Mapping[str, Tensor],
     macs: float,
     floor: float,
+    weights: float = math.inf,
 ) -> list[float]:
     """Densities that leave ``macs`` expected MACs per image, in the order of the layers.
 
@@ -77,11 +82,35 @@ def densities(
     output per expected MAC. Weights of all layers are ranked by the share of their layer's energy
     that they give per MAC, and taken from the best on while MACs last. Every layer keeps at least
     ``floor`` of its weights, the best ones.
+
+    At most about ``weights`` survive: where MACs alone would leave more, storing a weight is
+    priced as so many MACs as it takes (a Lagrange multiplier, found by bisection).
     """
+    kept = _kept(scores, costs, macs, floor, 0.0)
+    if sum(kept) > weights:
+        low, high = STORAGE_PRICES
+        for _ in range(STORAGE_STEPS):
+            middle = math.sqrt(low * high)
+            enough = sum(_kept(scores, costs, macs, floor, middle)) <= weights
+            low, high = (low, middle) if enough else (middle, high)
+        kept = _kept(scores, costs, macs, floor, high)
+    sizes = [score.numel() for score in scores.values()]
+    return [max(1, count) / size for count, size in zip(kept, sizes, strict=True)]
+
+
+def _kept(
+    scores: Mapping[str, Tensor],
+    costs: Mapping[str, Tensor],
+    macs: float,
+    floor: float,
+    storage: float,
+) -> list[int]:
+    """Weights that each layer keeps where storing one is worth ``storage`` MACs."""
     values, prices, owner = [], [], []
-    for index, name in enumerate(layers):
+    for index, name in enumerate(scores):
         score, cost = scores[name].flatten(), costs[name].flatten().clamp(min=1e-6)
-        value = score.square() / (score.square() * cost).sum().clamp(min=1e-30)
+        energy = (score.square() * cost).sum().clamp(min=1e-30)
+        value = score.square() * (cost / (cost + storage)) / energy
         sure = min(round(floor * len(score)), int((score > 0).sum()))
         if sure:
             value[score.topk(sure).indices] = torch.inf
@@ -93,8 +122,5 @@ def densities(
     order = value.argsort(descending=True, stable=True)
     order = order[value[order] >= 0]
     fits = price[order].double().cumsum(0) <= macs
-    kept = torch.bincount(layer[order[fits | value[order].isinf()]], minlength=len(layers))
-    return [
-        max(1, int(count)) / scores[name].numel()
-        for count, name in zip(kept.tolist(), layers, strict=True)
-    ]
+    kept = torch.bincount(layer[order[fits | value[order].isinf()]], minlength=len(scores))
+    return [int(count) for count in kept]

@@ -58,7 +58,8 @@ class TrainConfig(BaseModel):
     - ``densities``: share of weights that the prune stage leaves in each layer.
     - ``macs``: instead, the share of the network's dense MACs that the prune stage leaves, counted
       with the activations as they come; densities follow from what each weight is worth per MAC,
-      and none falls under ``density_floor`` (see ``budget``).
+      and none falls under ``density_floor`` (see ``budget``). With ``weights``, about that share
+      of all weights survives at most, for networks that a device must also be able to store.
     - ``winner_rates``: share of activations that win. Without it, the sensitivity analysis chooses
       the least that costs at most ``winner_drop`` of accuracy before finetuning, layer by layer.
     - ``sensitivity``: held-out images for that analysis, 0 for none.
@@ -113,6 +114,7 @@ class TrainConfig(BaseModel):
     static: Stage
     densities: tuple[Share, ...] | None = None
     macs: Share | None = None
+    weights: Share | None = None
     density_floor: Part = 0.03
     winner_rates: tuple[Share, ...] | None = None
     winner_drop: Part = 0.01
@@ -150,6 +152,8 @@ class TrainConfig(BaseModel):
                 )
         if (self.densities is None) == (self.macs is None):
             raise ValueError("give densities or macs, one of the two")
+        if self.weights is not None and self.macs is None:
+            raise ValueError("weights goes with macs: densities say how many weights survive")
         if self.winner_rates is None and not self.sensitivity:
             raise ValueError("without winner_rates, sensitivity must say with how many images")
         if self.quantize == 1:

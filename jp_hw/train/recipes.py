@@ -101,7 +101,8 @@ def recipe(name: str, **changes: Any) -> TrainConfig:
             f"model {name!r} has no training recipe: choose one of {', '.join(RECIPES)}"
         )
     values = dict(RECIPES[name])
-    for one, other in (("densities", "macs"), ("macs", "densities")):
+    exclude = (("densities", "macs"), ("densities", "weights"), ("macs", "densities"))
+    for one, other in exclude:
         if changes.get(one) is not None and changes.get(other) is None:
             values.pop(other, None)
     for key, value in changes.items():

@@ -245,4 +245,8 @@ def _densities(state: RunState, scores: dict[str, Tensor], share: float) -> list
     whole = sum(float(cost.sum()) for cost in costs.values())
     wanted = config.macs * state.dense_macs
     macs = whole * pruning.cubic(min(1.0, wanted / whole), share)
-    return budget.densities(state.layers, scores, costs, macs, config.density_floor)
+    stored = math.inf
+    if config.weights is not None:
+        weights = sum(score.numel() for score in scores.values())
+        stored = weights * pruning.cubic(config.weights, share)
+    return budget.densities(scores, costs, macs, config.density_floor, stored)
