@@ -49,7 +49,7 @@ SPAN = RING // ROW  # rows that the ring holds
 WORK_WIDTH = 1 + COLUMN_BITS + RING_BITS + VALUE_BITS
 WORK_MARKER = 1 << (WORK_WIDTH - 1)
 MARKER = 1 << (CHANNEL_BITS + X_BITS + ACC_BITS)
-LATENCY = 11 + (POOL is not None)
+LATENCY = 12 + (POOL is not None)
 SINGLE = 0  # column with one entry, at offset 0
 
 # a touch: lane, column, base counted from the first row in the making, value

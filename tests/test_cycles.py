@@ -23,7 +23,7 @@ BOARD = boards.load("pynq-z2")
 
 # Cycles from an input beat to the logits of a network of one layer, PE and class, work excepted:
 # the way through tokenizer, dispatcher, PE, two merges and output, and one logit.
-LATENCY = 28
+LATENCY = 30
 
 
 def round_robin(channels: int, pes: int) -> Int:
@@ -136,14 +136,14 @@ def test_deeper_queues_never_cost_much() -> None:
 
 
 PINNED: dict[tuple[str, tuple[int, int]], tuple[list[int], list[int]]] = {
-    ("mlp", (16, 32)): ([100, 109, 116, 122], [40, 33, 28]),
-    ("mlp", (3, 9)): ([100, 109, 116, 122], [40, 33, 28]),
-    ("leaky", (16, 32)): ([107, 119, 132, 143], [42, 53, 47]),
-    ("leaky", (3, 9)): ([107, 119, 132, 143], [43, 53, 47]),
-    ("stride and padding", (16, 32)): ([717, 1263, 1695, 2196], [2002, 1837, 578]),
-    ("stride and padding", (3, 9)): ([713, 1207, 1698, 2212], [2045, 1846, 615]),
-    ("groups", (16, 32)): ([435, 708, 910, 1125], [977, 853, 377]),
-    ("groups", (3, 9)): ([438, 711, 974, 1200], [1079, 930, 389]),
+    ("mlp", (16, 32)): ([106, 115, 122, 128], [40, 33, 28]),
+    ("mlp", (3, 9)): ([106, 115, 122, 128], [40, 33, 28]),
+    ("leaky", (16, 32)): ([113, 125, 138, 149], [42, 53, 47]),
+    ("leaky", (3, 9)): ([113, 125, 138, 149], [42, 53, 47]),
+    ("stride and padding", (16, 32)): ([723, 1269, 1701, 2202], [2002, 1837, 574]),
+    ("stride and padding", (3, 9)): ([722, 1271, 1696, 2206], [2019, 1834, 605]),
+    ("groups", (16, 32)): ([441, 714, 916, 1131], [977, 853, 377]),
+    ("groups", (3, 9)): ([444, 717, 973, 1209], [1082, 928, 386]),
 }
 """Ends of frames and busy cycles, by network and queue depths, of the kernel that was checked against
 the RTL, without slack before the lanes: a faster or shorter kernel must give the same."""

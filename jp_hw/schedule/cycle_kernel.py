@@ -16,7 +16,7 @@ from jp_hw.ir import Int
 
 MARKER, NONE = -1, -2
 FAN = 8  # inputs of a merge
-DELAY = 7  # cycles from a drain slot to a word's first cycle at the head of the winner queue
+DELAY = 8  # cycles from a drain slot to a word's first cycle behind the winner queue
 FIFO_SLACK, WINNER_SLACK = 1, 6
 BEAT_QUEUE = 64  # beats that the tokenizer holds
 QUEUE = 512  # words of any queue, at most
@@ -27,8 +27,9 @@ NEVER = 1 << 60
 COLUMN, END_OF_WALK, BUSY, LEFT, END, START, OUT, HEAD, COUNT, ACTIVE = range(10)
 # a register stage of two words
 FIRST, SPARE = range(2)
-# a dispatcher: pipeline stages 1..3, output register, input row, markers sent for it, PE waited for
-STAGE1, STAGE2, STAGE3, SENT, IN_ROW, REPEAT, WAITS = range(7)
+# a dispatcher: pipeline stages 1..4 (2 holds two words), output register, input row, markers sent for
+# it, PE waited for
+STAGE2, SPARE2, STAGE1, STAGE3, STAGE4, SENT, IN_ROW, REPEAT, WAITS = range(9)
 # a lane's buffer: level, read position, whether it was filled, ready, its output word
 LEVEL, AT, FILLED, READY, WORD = range(5)
 
@@ -103,9 +104,15 @@ def drain_step(p, pes, taps, pooled, queues, times, won, won_at, first_id, cycle
 
 @jit
 def has_room(p, pes, times, limit, cycle):
-    """Whether a PE's winner queue said in this cycle that words may come."""
+    """Whether a PE's winner queue said in this cycle that words may come.
+
+    A word is in the queue from a cycle before its time on, and the first one leaves it then for the
+    register behind.
+    """
+    if pes[p, COUNT] and times[p, pes[p, HEAD]] <= cycle:
+        limit += 1
     level = pes[p, COUNT]
-    while level > limit and times[p, (pes[p, HEAD] + level - 1) % QUEUE] > cycle:
+    while level > limit and times[p, (pes[p, HEAD] + level - 1) % QUEUE] - 1 > cycle:
         level -= 1
     return level <= limit
 
@@ -181,11 +188,11 @@ def push(p, lane, work, wake, pes, levels, heads, fifo, ready, depth, cycle):
 
 @jit
 def stalls(lane, own, states, lo, hi, ready, column, pointers, targets):
-    """Whether the token in a lane's stage 3 must wait for a PE.
+    """Whether the token in a lane's stage 4 must wait for a PE.
 
     own: the lane's number in its layer; column: the token's first place in pointers.
     """
-    word = states[lane, STAGE3]
+    word = states[lane, STAGE4]
     if word == NONE:
         return False
     waits = states[lane, WAITS]
@@ -224,12 +231,15 @@ def dispatcher_step(lane, states, stalled, word, completed, first, rows):
 
     first, rows: the lane's part of `completed`.
     """
-    if stalled:
-        states[lane, SENT] = NONE
+    room = states[lane, SPARE2] == NONE
+    states[lane, SENT] = NONE
+    if not stalled:
+        states[lane, SENT] = states[lane, STAGE4]
+        states[lane, STAGE4] = states[lane, STAGE3]
+        states[lane, STAGE3] = states[lane, STAGE2]
+    spill_step(lane, states, states[lane, STAGE1], not stalled)
+    if not room:
         return False
-    states[lane, SENT] = states[lane, STAGE3]
-    states[lane, STAGE3] = states[lane, STAGE2]
-    states[lane, STAGE2] = states[lane, STAGE1]
     states[lane, STAGE1] = word
     if word != MARKER:
         return word != NONE
@@ -416,7 +426,7 @@ def run(beats, classes, pe_first, lane_first, stream_first, depths, sizes, stage
     queues, times = np.zeros((count, QUEUE), np.int32), np.zeros((count, QUEUE), np.int64)
     groups, finals = empty(group_first[-1], 2), empty(streams, 2)
     outs, stages = empty(1 + streams, 2), empty(streams, 8)
-    states = empty(lanes, 7)
+    states = empty(lanes, 9)
     states[:, IN_ROW], states[:, REPEAT], states[:, WAITS] = 0, 0, -1
     took, done_lane = np.zeros(lanes, np.bool_), np.zeros(lanes, np.bool_)
     buffers = np.zeros((lanes, 5), np.int64)
@@ -457,7 +467,7 @@ def advance(beats, classes, pe_first, lane_first, stream_first, depths, sizes, s
                     busy[i] += 1
                     break
             for lane in range(first_lane, last_lane):
-                word = states[lane, STAGE3]
+                word = states[lane, STAGE4]
                 column = pointer_at[lane] + (tables[table_at[lane] + word] if word >= 0 else 0)
                 stalled[lane] = stalls(
                     lane, lane - first_lane, states, lo, hi, ready, column, pointers, targets

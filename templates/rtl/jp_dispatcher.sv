@@ -5,8 +5,9 @@
 // it sends as many markers {1, ...} to all PEs as output rows are complete after it (0, 1 or more).
 //   column = FirstColumn + row term + column term + channel
 //   base   = row base + column base + start of the frame, modulo the ring
-// One token a cycle; 4 cycles from token_i to pe_valid_o. A token waits while any PE that it is for
+// One token a cycle; 5 cycles from token_i to pe_valid_o. A token waits while any PE that it is for
 // is not ready. pe_ready_i may be a cycle late: the FIFOs behind pe_valid_o need one word of slack.
+// token_ready_o depends on token_i and registers only: stage 2 holds a second word where the PEs stall.
 module jp_dispatcher #(
     parameter Prefix = "",  // tables Prefix_rows.mem, Prefix_columns.mem, Prefix_masks.mem
     parameter int Pes = 1,
@@ -64,10 +65,10 @@ module jp_dispatcher #(
   jp_table #(.File({Prefix, "_columns.mem"}), .Width(ColWidth), .Depth(ColDepth), .AddrBits(XBits))
       u_columns (.addr_i(x), .data_o(col_word));
 
-  logic advance, take, last_marker;
+  logic room, take, last_marker;
   assign last_marker = completed <= sent_q + 1'b1 || completed == '0;
-  assign token_ready_o = advance && (!marker || last_marker);
-  assign take = token_valid_i && advance;
+  assign token_ready_o = room && (!marker || last_marker);
+  assign take = token_valid_i && room;
 
   always_ff @(posedge clk_i) begin
     if (!rst_ni) begin
@@ -83,64 +84,88 @@ module jp_dispatcher #(
     end
   end
 
-  // stage 1: row and column words; stage 2: column and base; stage 3: mask; stage 4: to the PEs
-  logic valid_1q, valid_2q, valid_3q, marker_1q, marker_2q, marker_3q;
-  logic [ColumnBits-1:0] row_sum_1q, col_term_1q, column_2q, column_3q;
-  logic [RingBits-1:0] row_base_1q, col_base_1q, base_2q, base_3q;
-  logic [ValueBits-1:0] value_1q, value_2q, value_3q;
-  logic [Pes-1:0] mask_3, target;
-  logic stall;
+  // stage 1: row and column words
+  logic valid_1q, marker_1q;
+  logic [ColumnBits-1:0] row_sum_1q, col_term_1q;
+  logic [RingBits-1:0] row_base_1q, col_base_1q;
+  logic [ValueBits-1:0] value_1q;
 
   always_ff @(posedge clk_i) begin
-    if (!rst_ni) begin
-      valid_1q <= 1'b0;
-      valid_2q <= 1'b0;
-      valid_3q <= 1'b0;
-    end else if (advance) begin
-      valid_1q <= token_valid_i && !(marker && completed == '0);
-      valid_2q <= valid_1q;
-      valid_3q <= valid_2q;
-    end
+    if (!rst_ni) valid_1q <= 1'b0;
+    else if (room) valid_1q <= token_valid_i && !(marker && completed == '0);
   end
-
   always_ff @(posedge clk_i) begin
-    if (advance) begin
+    if (room) begin
       marker_1q <= marker;
       row_sum_1q <= row_term + ColumnBits'(channel);
       {col_base_1q, col_term_1q} <= col_word;
       row_base_1q <= row_base + frame_q;
       value_1q <= value;
-      marker_2q <= marker_1q;
-      column_2q <= row_sum_1q + col_term_1q;
-      base_2q <= row_base_1q + col_base_1q;
-      value_2q <= value_1q;
-      marker_3q <= marker_2q;
-      column_3q <= column_2q + ColumnBits'(FirstColumn);
-      base_3q <= base_2q;
-      value_3q <= value_2q;
     end
   end
+
+  // stage 2: column and base, and the end of what a stall can reach
+  logic valid_2q, marker_2q, advance;
+  logic [ColumnBits-1:0] column_1, column_2q;
+  logic [RingBits-1:0] base_1, base_2q;
+  logic [ValueBits-1:0] value_2q;
+
+  assign column_1 = row_sum_1q + col_term_1q;
+  assign base_1 = row_base_1q + col_base_1q;
+
+  jp_spill #(.Width(1 + ColumnBits + RingBits + ValueBits)) u_spill (
+      .clk_i, .rst_ni,
+      .valid_i(valid_1q),
+      .ready_o(room),
+      .data_i({marker_1q, column_1, base_1, value_1q}),
+      .valid_o(valid_2q),
+      .ready_i(advance),
+      .data_o({marker_2q, column_2q, base_2q, value_2q})
+  );
+
+  // stage 3: mask; stage 4: which PEs; stage 5: to the PEs
+  logic valid_3q, marker_3q, marker_4q, stall;
+  logic [ColumnBits-1:0] column_3q, column_4q;
+  logic [RingBits-1:0] base_3q, base_4q;
+  logic [ValueBits-1:0] value_3q, value_4q;
+  logic [Pes-1:0] mask_3, target_4q;
 
   jp_rom #(.File({Prefix, "_masks.mem"}), .Width(Pes), .Depth(Columns), .AddrBits(MaskBits))
       u_masks (
           .clk_i, .en_i(advance), .addr_i(MaskBits'(column_2q)), .data_o(mask_3)
       );
 
-  assign target = {Pes{valid_3q}} & (mask_3 | {Pes{marker_3q}});
-  assign stall = |(target & ~pe_ready_i);
+  always_ff @(posedge clk_i) begin
+    if (!rst_ni) begin
+      valid_3q <= 1'b0;
+      target_4q <= '0;
+    end else if (advance) begin
+      valid_3q <= valid_2q;
+      target_4q <= {Pes{valid_3q}} & (mask_3 | {Pes{marker_3q}});
+    end
+  end
+  always_ff @(posedge clk_i) begin
+    if (advance) begin
+      {marker_3q, base_3q, value_3q} <= {marker_2q, base_2q, value_2q};
+      column_3q <= column_2q + ColumnBits'(FirstColumn);
+      {marker_4q, column_4q, base_4q, value_4q} <= {marker_3q, column_3q, base_3q, value_3q};
+    end
+  end
+
+  assign stall = |(target_4q & ~pe_ready_i);
   assign advance = !stall;
 
   always_ff @(posedge clk_i) begin
     if (!rst_ni) pe_valid_o <= '0;
-    else pe_valid_o <= target & {Pes{!stall}};
+    else pe_valid_o <= target_4q & {Pes{!stall}};
   end
-  logic [OutValueBits-1:0] wide_3;
+  logic [OutValueBits-1:0] wide_4;
   if (ValueSigned != 0) begin : g_signed
-    assign wide_3 = OutValueBits'($signed(value_3q));
+    assign wide_4 = OutValueBits'($signed(value_4q));
   end else begin : g_unsigned
-    assign wide_3 = OutValueBits'(value_3q);
+    assign wide_4 = OutValueBits'(value_4q);
   end
-  always_ff @(posedge clk_i) pe_work_o <= {marker_3q, column_3q, base_3q, wide_3};
+  always_ff @(posedge clk_i) pe_work_o <= {marker_4q, column_4q, base_4q, wide_4};
 
   assign count_token_o = take && !marker;
   assign count_stall_o = stall;

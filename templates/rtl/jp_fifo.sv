@@ -30,14 +30,12 @@ module jp_fifo #(
   localparam int LutDepth = 64;
 
   logic [AddrBits-1:0] write_q, read_q, read_d;
-  logic [AddrBits:0] level_q, level_d;
+  logic [AddrBits:0] level_q;
   logic push, pop;
 
+  assign read_d = read_q + 1'b1;
   assign push = valid_i && (Slack != 0 || ready_o);
   assign pop = valid_o && ready_i;
-  assign read_d = read_q + AddrBits'(pop);
-  // +1, 0 or -1 in one adder
-  assign level_d = level_q + {{AddrBits{pop && !push}}, pop ^ push};
 
   if (Depth <= LutDepth) begin : g_lut
     (* ram_style = "distributed" *)
@@ -56,9 +54,9 @@ module jp_fifo #(
       if (push) mem[write_q] <= data_i;
     end
     always_ff @(posedge clk_i) begin
-      stored_q <= mem[read_d];
+      stored_q <= mem[pop ? read_d : read_q];
       pushed_q <= data_i;
-      bypass_q <= push && write_q == read_d;
+      bypass_q <= push && write_q == (pop ? read_d : read_q);
     end
     assign data_o = bypass_q ? pushed_q : stored_q;
   end
@@ -72,10 +70,12 @@ module jp_fifo #(
       ready_o <= 1'b0;
     end else begin
       if (push) write_q <= write_q + 1'b1;
-      read_q <= read_d;
-      level_q <= level_d;
-      valid_o <= level_d != '0;
-      ready_o <= level_d <= Limit;
+      if (pop) read_q <= read_d;
+      if (push != pop) level_q <= level_q + {{AddrBits{!push}}, 1'b1};
+      valid_o <= push || (pop ? level_q != 1 : valid_o);
+      if (push && !pop) ready_o <= level_q <= Limit && level_q != Limit;
+      else if (pop && !push) ready_o <= level_q <= Limit + 1'b1;
+      else ready_o <= level_q <= Limit;
     end
   end
 

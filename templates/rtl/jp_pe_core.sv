@@ -11,7 +11,7 @@
 // first clears its ring, one word a cycle, and takes no work meanwhile.
 // Its read-only memories are outside: pointers and entries answer in the next cycle (pointers keep their
 // word while pointer_en_o is low), thresholds in the same one. So all PEs of a layer are one module.
-// Latency: 11 cycles from a marker at a lane's input to the first winner; with Pool one more, and one
+// Latency: 12 cycles from a marker at a lane's input to the first winner; with Pool one more, and one
 // for every other word of a window.
 module jp_pe_core #(
     parameter PoolPrefix = "",       // of the tables of jp_drain
@@ -124,7 +124,7 @@ module jp_pe_core #(
   end
 
   // ---- walk: one entry of the column a cycle; drains and the clearing after reset fill idle cycles
-  logic walk_valid_q, walk_last;
+  logic walk_valid_q, walk_open_q, walk_load;  // open: idle, or at its last entry
   logic [EntryBits-1:0] walk_entry_q;
   logic [MoreBits-1:0] walk_more_q;
   logic [RingBits-1:0] walk_base_q;
@@ -133,24 +133,29 @@ module jp_pe_core #(
   logic drain_emit, drain_first, drain_live, drain_erase;
   logic [RingBits-1:0] drain_addr;
 
-  assign walk_last = walk_more_q == '0;
-  assign column_ready = (!walk_valid_q || walk_last) && !clearing
-                        && !(column_marker_q && (drain_busy || drain_end));
+  assign column_ready = walk_open_q && !clearing && !(column_marker_q && (drain_busy || drain_end));
+  assign walk_load = column_valid_q && !column_marker_q && column_ready;
   assign drain_start = column_valid_q && column_marker_q && column_ready;
   // the first word is two cycles behind the last column of its row: see drained_5q
   assign drain_go = !walk_valid_q && !start_q && (clearing || winner_room);
 
   always_ff @(posedge clk_i) begin
-    if (!rst_ni) walk_valid_q <= 1'b0;
-    else if (!walk_valid_q || walk_last)
-      walk_valid_q <= column_valid_q && !column_marker_q && column_ready;
+    if (!rst_ni) begin
+      walk_valid_q <= 1'b0;
+      walk_open_q <= 1'b1;
+    end else if (walk_open_q) begin
+      walk_valid_q <= walk_load;
+      walk_open_q <= !walk_load || column_more == '0;
+    end else begin
+      walk_open_q <= walk_more_q == MoreBits'(1);
+    end
   end
   always_ff @(posedge clk_i) begin
     if (!rst_ni) start_q <= 1'b0;
     else start_q <= drain_start;
   end
   always_ff @(posedge clk_i) begin
-    if (!walk_valid_q || walk_last) begin
+    if (walk_open_q) begin
       walk_entry_q <= EntryBits'(column_start);
       walk_more_q <= column_more;
       walk_base_q <= column_base_q;
@@ -343,11 +348,22 @@ module jp_pe_core #(
 
   // so many words can be on their way when the queue says that its room ends
   localparam int WinnerSlack = Pool != 0 ? 7 : 6;
+  logic queue_valid, queue_ready;
+  logic [WinnerWidth-1:0] queue;
   jp_fifo #(.Width(WinnerWidth), .Depth(WinnerDepth), .Slack(WinnerSlack)) u_winners (
       .clk_i, .rst_ni,
       .valid_i(winner_valid_q),
       .ready_o(winner_room),
       .data_i(winner_q),
+      .valid_o(queue_valid),
+      .ready_i(queue_ready),
+      .data_o(queue)
+  );
+  jp_stage #(.Width(WinnerWidth)) u_winner (
+      .clk_i, .rst_ni,
+      .valid_i(queue_valid),
+      .ready_o(queue_ready),
+      .data_i(queue),
       .valid_o(winner_valid_o),
       .ready_i(winner_ready_i),
       .data_o(winner_o)

@@ -17,17 +17,17 @@ module jp_spill #(
   logic [Width-1:0] spare_q;
 
   // ready_o is low exactly while the spare word is taken, and during reset
-  logic running_q;
-  assign ready_o = running_q && !spare_valid_q;
+  logic moves;
+  assign moves = !valid_o || ready_i;
 
   always_ff @(posedge clk_i) begin
     if (!rst_ni) begin
       valid_o <= 1'b0;
       spare_valid_q <= 1'b0;
-      running_q <= 1'b0;
+      ready_o <= 1'b0;
     end else begin
-      running_q <= 1'b1;
-      if (!valid_o || ready_i) begin
+      ready_o <= moves || !(spare_valid_q || (valid_i && ready_o));
+      if (moves) begin
         valid_o <= spare_valid_q || (valid_i && ready_o);
         spare_valid_q <= 1'b0;
       end else if (valid_i && ready_o) begin
@@ -37,7 +37,7 @@ module jp_spill #(
   end
 
   always_ff @(posedge clk_i) begin
-    if (!valid_o || ready_i) data_o <= spare_valid_q ? spare_q : data_i;
+    if (moves) data_o <= spare_valid_q ? spare_q : data_i;
     if (ready_o) spare_q <= data_i;
   end
 endmodule

@@ -135,18 +135,16 @@ module jp_tokenizer #(
   );
 
   // ---- emit: one byte or marker a cycle
-  logic now_valid_q, now_ends_q, now_error_q, finish, advance, emit_byte, emit_marker, last_row;
+  logic now_valid_q, now_ends_q, now_error_q, finish, advance, emit_byte, emit_marker, last_row, single, any_q;
   logic [63:0] now_data_q;
-  logic [7:0] now_bytes_q, in_row, candidates, chosen, rest, value;
+  logic [7:0] now_bytes_q, next_bytes, candidates_q, chosen, rest, entry_bytes, value;
   logic [PosBits-1:0] now_pos_q, pos;
   logic [3:0] now_limit_q, next_limit;
   logic [RowBits-1:0] row_q;
   logic [2:0] index;
 
   always_comb begin
-    for (int i = 0; i < 8; i++) in_row[i] = 4'(i) < now_limit_q;
-    candidates = now_bytes_q & in_row;
-    chosen = candidates & (~candidates + 1'b1);
+    chosen = candidates_q & (~candidates_q + 1'b1);
     rest = now_bytes_q & ~chosen;
     index = '0;
     value = '0;
@@ -156,11 +154,18 @@ module jp_tokenizer #(
     end
   end
 
+  function automatic logic [7:0] in_row(input logic [3:0] limit_i);
+    for (int i = 0; i < 8; i++) in_row[i] = 4'(i) < limit_i;
+  endfunction
+
   assign next_limit = 32'(now_limit_q) + Rows >= Far ? 4'(Far) : now_limit_q + 4'(Rows);
+  assign next_bytes = now_bytes_q & in_row(next_limit);
+  assign entry_bytes = entry[PosBits+6 +: 8] & in_row(entry[5:2]);
+  assign single = (now_bytes_q & (now_bytes_q - 1'b1)) == '0;  // or none
   assign last_row = row_q == RowBits'(Height - 1);
-  assign emit_byte = now_valid_q && candidates != '0;
-  assign emit_marker = now_valid_q && candidates == '0 && (!last_row || frame_ready_i);
-  assign finish = emit_byte ? rest == '0 && now_limit_q == 4'(Far) && !now_ends_q
+  assign emit_byte = now_valid_q && any_q;
+  assign emit_marker = now_valid_q && !any_q && (!last_row || frame_ready_i);
+  assign finish = emit_byte ? single && now_limit_q == 4'(Far) && !now_ends_q
                             : emit_marker && (now_ends_q ? last_row
                                               : now_bytes_q == '0 && next_limit == 4'(Far));
   assign entry_ready = !now_valid_q || (advance && finish);
@@ -178,11 +183,18 @@ module jp_tokenizer #(
   always_ff @(posedge clk_i) begin
     if (entry_ready) begin
       {now_data_q, now_bytes_q, now_pos_q, now_limit_q, now_ends_q, now_error_q} <= entry;
+      candidates_q <= entry_bytes;
+      any_q <= entry_bytes != '0;
     end else if (advance) begin
       now_bytes_q <= rest;
       if (emit_marker) begin
         now_pos_q <= now_pos_q - PosBits'(RowBytes);
         now_limit_q <= next_limit;
+        candidates_q <= next_bytes;
+        any_q <= next_bytes != '0;
+      end else begin
+        candidates_q <= candidates_q & ~chosen;
+        any_q <= (candidates_q & (candidates_q - 1'b1)) != '0;
       end
     end
   end
