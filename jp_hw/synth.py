@@ -8,7 +8,8 @@ BRAM is counted in halves of 18 kbit: a RAMB36 is 2.
 Every layer is flattened and optimised as a whole; nothing is optimised across a layer's boundary,
 whose signals are registered handshakes. Against complete flattening that changed the total by
 -1 % to +4 % of LUTs and +1 % to +2 % of FFs where we measured it. Pads and clock buffers are left
-out, as the accelerator sits inside a larger design.
+out, as the accelerator sits inside a larger design. For 7-series FPGAs the longest path of every
+layer is estimated (`jp_hw.timing`).
 
 Yosys runs as WebAssembly: its very first run on a machine compiles it, which takes 40 s, into the
 folder that YOWASP_CACHE_DIR names (or the user's cache). It sees a private temporary folder, so all
@@ -17,7 +18,7 @@ its paths are relative, and its log is cut short on the standard output, so it w
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,8 @@ from jp_hw.doctor import yosys_command
 from jp_hw.emit.rtl import TOP
 from jp_hw.errors import JpHwError
 from jp_hw.plan import run_tool, write_inside
+from jp_hw.timing import Path as TimingPath
+from jp_hw.timing import slowest_paths
 
 FOLDER = "synth"
 """Where scripts, logs and statistics go, inside a build folder."""
@@ -43,6 +46,13 @@ DSP_CELLS = frozenset({"DSP48E1", "DSP48E2"})
 FF_CELLS = frozenset({"FDRE", "FDSE", "FDCE", "FDPE", "LDCE", "LDPE"})
 LUT_CELLS = frozenset({"LUT1", "LUT2", "LUT3", "LUT4", "LUT5", "LUT6", "INV"})
 FREE_CELLS = frozenset({"CARRY4", "CARRY8", "MUXF7", "MUXF8", "MUXF9", "GND", "VCC", "$scopeinfo"})
+TIMED_FAMILY = "xc7"
+NETLIST = f"""\
+setattr -mod -unset keep_hierarchy jp_layer*
+flatten
+write_json -noscopeinfo ../{FOLDER}/netlist.json
+"""
+"""What writes the whole accelerator as one module."""
 KINDS = ("lut", "ff", "dsp", "bram18")
 """What a board's budget limits."""
 
@@ -77,12 +87,22 @@ class LayerResources:
 
 @dataclass(frozen=True)
 class SynthReport:
-    """Resources per layer, and `io`: tokenizer, requantizers, logits and registers."""
+    """Resources per layer, and `io`: tokenizer, requantizers, logits and registers.
+
+    timing: the longest path into each layer's registers, by layer or "io"; empty for families whose
+    delays are not known.
+    """
 
     tool: str
     board: Board
     layers: tuple[LayerResources, ...]
     io: Resources
+    timing: Mapping[str, TimingPath] = field(default_factory=dict)
+
+    @property
+    def mhz(self) -> float | None:
+        """The clock that the longest path would allow before placement, if delays are known."""
+        return min((path.mhz for path in self.timing.values()), default=None)
 
     @property
     def total(self) -> Resources:
@@ -128,6 +148,10 @@ class SynthReport:
             "percent": {kind: round(share, 1) for kind, share in self.percent.items()},
             "over_budget": list(self.over_budget),
             "verdict": self.verdict,
+            "timing": {
+                "estimated_mhz": None if self.mhz is None else round(self.mhz, 1),
+                "paths": {name: path.to_json() for name, path in self.timing.items()},
+            },
         }
 
 
@@ -142,8 +166,10 @@ def synth(
     """
     # layers keep their boundaries, all the rest is dissolved: into its layer, or into the top
     prepare = "setattr -mod -set keep_hierarchy 1 jp_layer*"
-    stat = _yosys(build, board.family, "accelerator", prepare, timeout)
-    return read_report(stat, board, layers)
+    timed = board.family == TIMED_FAMILY
+    stat = _yosys(build, board.family, "accelerator", prepare, timeout, NETLIST if timed else "")
+    report = read_report(stat, board, layers)
+    return replace(report, timing=_timing(build, layers)) if timed else report
 
 
 def synth_pe(
@@ -163,6 +189,18 @@ def synth_pe(
     name = f"pe_{layer}_{pe}"
     stat = _yosys(build, board.family, name, f"hierarchy -top {top}", timeout)
     return sum((count(_cells(stat, module)) for module in stat["modules"]), Resources())
+
+
+def _timing(build: Path, layers: Sequence[str]) -> dict[str, TimingPath]:
+    """The longest path into each layer, from the netlist, which goes: it is large."""
+    netlist = build / FOLDER / "netlist.json"
+    try:
+        found = slowest_paths(json.loads(netlist.read_text()), TOP)
+    except (OSError, ValueError) as error:
+        raise JpHwError(f"Yosys left no netlist in {netlist} ({error})") from error
+    netlist.unlink()
+    names = {f"u_layer_{i}": name for i, name in enumerate(layers)}
+    return {names.get(instance, "io"): path for instance, path in found.items()}
 
 
 def read_report(stat: Mapping[str, Any], board: Board, layers: Sequence[str]) -> SynthReport:
@@ -216,8 +254,12 @@ def _cells(stat: Mapping[str, Any], module: str) -> dict[str, int]:
     return cells
 
 
-def _yosys(build: Path, family: str, name: str, prepare: str, timeout: float) -> dict[str, Any]:
-    """Statistics of one synthesis; `prepare` is what to do between reading and synthesis.
+def _yosys(
+    build: Path, family: str, name: str, prepare: str, timeout: float, more: str = ""
+) -> dict[str, Any]:
+    """Statistics of one synthesis.
+
+    `prepare` is what to do between reading and synthesis, `more` what to do at the end.
 
     Files in BUILD/synth: NAME.ys (script), NAME.log, NAME.txt (early warnings), NAME.json.
     """
@@ -239,7 +281,7 @@ synth_xilinx {options} -run begin:map_memory
 setparam -set INIT 1'x t:$mem_v2 a:rom_style=block %i
 synth_xilinx {options} -run map_memory:
 tee -q -o ../{FOLDER}/{name}.json stat -json
-"""
+{more}"""
     write_inside(rtl.parent, f"{FOLDER}/{name}.ys", script)
     result, log = folder / f"{name}.json", folder / f"{name}.log"
     result.unlink(missing_ok=True)

@@ -31,7 +31,7 @@ class Pin(NamedTuple):
     """A bit of a port of a cell."""
 
     port: str
-    index: int
+    number: int
     bit: int
 
 
@@ -80,6 +80,11 @@ class Path:
             "to": self.end,
             "steps": steps,
         }
+
+
+def slowest_paths(netlist: Mapping[str, Any], top: str) -> dict[str, Path]:
+    """The longest path into each layer of a flat netlist, by instance: see `Netlist.slowest`."""
+    return Netlist(netlist["modules"][top]).slowest()
 
 
 class Netlist:

@@ -20,7 +20,7 @@ from rtl_tests.streams import (
 )
 
 WIDTH, DEPTH = parameter("Width"), parameter("Depth")
-LATENCY = 2
+LATENCY = 3
 
 
 @cocotb.test()
@@ -57,7 +57,7 @@ async def room(dut: Any) -> None:
         await ClockCycles(dut.clk_i, 3)
         source.send(words)
         await ClockCycles(dut.clk_i, DEPTH + 10)
-        assert DEPTH <= len(words) - len(source.queues[0]) - 1 <= max(DEPTH, 2) + 1
+        assert DEPTH <= len(words) - len(source.queues[0]) - 1 <= max(DEPTH, 2) + 2
         assert dut.ready_o.value == 0
         sink.stall = 0.0
         await until(dut, lambda words=words: len(sink.words) == len(words), 3 * DEPTH + 100)

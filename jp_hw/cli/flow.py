@@ -247,6 +247,10 @@ def synth(
     """Synthesize the RTL with Yosys, and compare its size with the board."""
     from jp_hw.build import describe, open_build
     from jp_hw.synth import synth as run
+    from jp_hw.timing import Path as TimingPath
+
+    def path(found: TimingPath | None) -> str:
+        return "" if found is None else f"{found.delay:.1f} ns"
 
     opened = open_build(build)
     names = [layer.name for layer in opened.design.layers]
@@ -256,13 +260,18 @@ def synth(
     else:
         table(
             f"{opened.network.name} on {opened.design.board.name}, synthesized by Yosys",
-            ("part", "LUT", "of which RAM", "FF", "DSP", "BRAM18"),
-            [(part.name, *vars(part.resources).values()) for part in report.layers]
-            + [
-                ("io and requantizers", *vars(report.io).values()),
-                ("all", *vars(report.total).values()),
+            ("part", "LUT", "of which RAM", "FF", "DSP", "BRAM18", "longest path"),
+            [
+                (name, *vars(resources).values(), path(report.timing.get(key)))
+                for name, key, resources in [
+                    *((part.name, part.name, part.resources) for part in report.layers),
+                    ("io and requantizers", "io", report.io),
+                    ("all", "", report.total),
+                ]
             ],
         )
+        if report.mhz is not None:
+            say(f"about {report.mhz:.0f} MHz before placement (nets are estimated)")
         say(("[bold red]" if report.over_budget else "[green]") + report.verdict)
     if report.over_budget:
         raise typer.Exit(1)

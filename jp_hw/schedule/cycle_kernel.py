@@ -30,8 +30,8 @@ FIRST, SPARE = range(2)
 # a dispatcher: pipeline stages 1..4 (2 holds two words), output register, input row, markers sent for
 # it, PE waited for
 STAGE2, SPARE2, STAGE1, STAGE3, STAGE4, SENT, IN_ROW, REPEAT, WAITS = range(9)
-# a lane's buffer: level, read position, whether it was filled, ready, its output word
-LEVEL, AT, FILLED, READY, WORD = range(5)
+# a lane's buffer: level, read position, whether it was filled, ready, the word read, the one offered
+LEVEL, AT, FILLED, READY, WORD, OFFERED = range(6)
 
 OPTIONS: dict[str, Any] = {"cache": True, "_nrt": False}
 """Without numba's reference counts, which took half of the time: nothing compiled makes an array."""
@@ -257,8 +257,10 @@ def dispatcher_step(lane, states, stalled, word, completed, first, rows):
 def buffer_step(lane, buffers, memory, word, taken, depth):
     """Advance a lane's buffer; word: offered, taken: whether its output was. Returns if it took."""
     pushed = word != NONE and buffers[lane, READY]
-    popped = buffers[lane, FILLED] and (buffers[lane, WORD] == NONE or taken)
-    if taken:
+    moves = taken or buffers[lane, OFFERED] == NONE
+    popped = buffers[lane, FILLED] and (moves or buffers[lane, WORD] == NONE)
+    if moves:
+        buffers[lane, OFFERED] = buffers[lane, WORD]
         buffers[lane, WORD] = NONE
     if popped:
         buffers[lane, WORD] = memory[lane, buffers[lane, AT]]
@@ -429,8 +431,8 @@ def run(beats, classes, pe_first, lane_first, stream_first, depths, sizes, stage
     states = empty(lanes, 9)
     states[:, IN_ROW], states[:, REPEAT], states[:, WAITS] = 0, 0, -1
     took, done_lane = np.zeros(lanes, np.bool_), np.zeros(lanes, np.bool_)
-    buffers = np.zeros((lanes, 5), np.int64)
-    buffers[:, READY], buffers[:, WORD] = 1, NONE
+    buffers = np.zeros((lanes, 6), np.int64)
+    buffers[:, READY], buffers[:, WORD:] = 1, NONE
     memory = np.zeros((lanes, max(1, deep.max())), np.int32)
     source, beat_queue = np.zeros(9, np.int64), np.zeros(QUEUE, np.int64)
     source[2], source[8] = 1, NONE
@@ -498,7 +500,7 @@ def advance(beats, classes, pe_first, lane_first, stream_first, depths, sizes, s
                 )  # fmt: skip
             for lane in range(first_lane, last_lane):
                 word = NONE if done_lane[lane] else outs[wire_of[lane], FIRST]
-                offered = buffers[lane, WORD] if deep[lane] else word
+                offered = buffers[lane, OFFERED] if deep[lane] else word
                 took[lane] = dispatcher_step(
                     lane,
                     states,

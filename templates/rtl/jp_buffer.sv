@@ -2,7 +2,7 @@
 //
 // The memory is block RAM, or LUT RAM where Depth is no more than LutDepth.
 // Contract: AXI4-Stream handshake on both sides, registered outputs; at least Depth words fit. A word
-// comes out two cycles after it went in at the earliest; one word a cycle in the steady state.
+// comes out three cycles after it went in at the earliest; one word a cycle in the steady state.
 module jp_buffer #(
     parameter int Width = 8,
     parameter int Depth = 1024
@@ -22,26 +22,26 @@ module jp_buffer #(
   localparam int LutDepth = 128;
 
   logic [AddrBits-1:0] write_q, read_q;
-  logic [AddrBits:0] level_q, level_d;  // words in mem; one more can be in data_o
-  logic push, pop, filled_q;
+  logic [AddrBits:0] level_q;  // words in mem; two more can be behind it
+  logic push, pop, filled_q, read_valid_q, read_ready;
+  logic [Width-1:0] read_data_q;
 
   assign push = valid_i && ready_o;
-  assign pop = filled_q && (!valid_o || ready_i);
-  assign level_d = level_q + {{AddrBits{pop && !push}}, pop ^ push};
+  assign pop = filled_q && (!read_valid_q || read_ready);
 
   if (Depth <= LutDepth) begin : g_lut
     (* ram_style = "distributed" *)
     logic [Width-1:0] mem [int'(Last) + 1];
     always_ff @(posedge clk_i) begin
       if (push) mem[write_q] <= data_i;
-      if (pop) data_o <= mem[read_q];
+      if (pop) read_data_q <= mem[read_q];
     end
   end else begin : g_block
     (* ram_style = "block" *)
     logic [Width-1:0] mem [int'(Last) + 1];
     always_ff @(posedge clk_i) begin
       if (push) mem[write_q] <= data_i;
-      if (pop) data_o <= mem[read_q];
+      if (pop) read_data_q <= mem[read_q];
     end
   end
 
@@ -51,16 +51,26 @@ module jp_buffer #(
       read_q <= '0;
       level_q <= '0;
       filled_q <= 1'b0;
-      valid_o <= 1'b0;
+      read_valid_q <= 1'b0;
       ready_o <= 1'b0;
     end else begin
       if (push) write_q <= write_q == Last ? '0 : write_q + 1'b1;
       if (pop) read_q <= read_q == Last ? '0 : read_q + 1'b1;
-      level_q <= level_d;
-      filled_q <= level_d != '0;
-      ready_o <= level_d <= {1'b0, Last};
-      if (pop) valid_o <= 1'b1;
-      else if (ready_i) valid_o <= 1'b0;
+      if (push != pop) level_q <= level_q + {{AddrBits{!push}}, 1'b1};
+      filled_q <= push || (pop ? level_q != 1 : filled_q);
+      if (push && !pop) ready_o <= level_q < {1'b0, Last};
+      else ready_o <= pop || level_q <= {1'b0, Last};
+      if (pop) read_valid_q <= 1'b1;
+      else if (read_ready) read_valid_q <= 1'b0;
     end
   end
+
+  // block RAM answers late
+  jp_stage #(.Width(Width)) u_stage (
+      .clk_i, .rst_ni,
+      .valid_i(read_valid_q),
+      .ready_o(read_ready),
+      .data_i(read_data_q),
+      .valid_o, .ready_i, .data_o
+  );
 endmodule
