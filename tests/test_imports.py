@@ -54,7 +54,8 @@ TABLE: dict[str, set[str]] = {
         "registers", "schedule", "simulators",
     },
     "native_bench": {"errors", "plan", "simulators", "templates_env"},
-    "synth": {"boards", "doctor", "emit", "errors", "plan"},
+    "timing": {"errors"},
+    "synth": {"boards", "doctor", "emit", "errors", "plan", "timing"},
     "doctor": {"csim", "simulators"},
     "driver": set(),
     "standin": set(),
@@ -88,7 +89,7 @@ TABLE: dict[str, set[str]] = {
     "cli": {
         "boards", "build", "csim", "datasets", "deploy", "doctor", "errors", "evaluate", "explore",
         "golden", "hls", "images", "ir", "ir_file", "overlay", "plan", "schedule", "simulate", "ssh",
-        "synth", "target", "train", "twin", "zoo",
+        "synth", "target", "timing", "train", "twin", "zoo",
     },
 }  # fmt: skip
 

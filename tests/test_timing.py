@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from jp_hw import delays
 from jp_hw.errors import JpHwError
-from jp_hw.timing import FANOUT, NET, Netlist, Path
+from jp_hw.timing import delays
+from jp_hw.timing.netlist import FANOUT, NET, Netlist, Path
 
 Bits = dict[str, list[int | str]]
 

@@ -14,8 +14,8 @@ from dataclasses import asdict, dataclass
 from graphlib import CycleError, TopologicalSorter
 from typing import Any, NamedTuple
 
-from jp_hw import delays
 from jp_hw.errors import JpHwError
+from jp_hw.timing import delays
 
 NET = 0.5
 """Nanoseconds of a net with one reader."""
