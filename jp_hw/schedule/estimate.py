@@ -1,11 +1,12 @@
 """Resources of a layer before synthesis: a linear model of what yosys makes of the RTL for xc7.
 
-The coefficients were fitted to PEs of 19 layers, and to layers of 1 to 24 of them; `jp-hw synth`
-counts the real thing.
+LUTs were fitted to PEs of 19 layers, and to layers of 1 to 24 of them; flip-flops follow from the
+registers. `jp-hw synth` counts the real thing.
 """
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from math import log2
 
 from jp_hw.boards import Budget
 from jp_hw.schedule.design import Lane, LayerDesign, Memory
@@ -71,28 +72,40 @@ def pe(layer: LayerDesign) -> Resources:
     two_sided = layer.requantize is not None and layer.requantize.signed
     work = 1 + layer.column_bits + ring + layer.value_bits
     more = layer.pointers[0].fields[1].bits
-    lut: float = 86 + 0.75 * bits + 3.8 * ring + 9.3 * more + 1.35 * (lanes - 1) * work
+    lut: float = 93 + 0.75 * bits + 3.8 * ring + 9.3 * more + 0.95 * (lanes - 1) * work
     lut += 0.05 * bits * min(max(layer.slots - 2, 0), 190) + bits * two_sided
     lut += 30 * (layer.pool is not None)
     lut += lutram(layer.winner_depth, layer.winner_width)
-    ff: float = 54 + 1.9 * bits + 18.3 * ring + 31 * (lanes - 1) + 5.5 * layer.output_x_bits
-    ff += 0.75 * bits * two_sided
     number = 0
     if layer.fifo_depth > LUT_QUEUE:
-        number, lut, ff = (
-            lanes * blocks(layer.fifo_depth, work),
-            lut + lanes * work,
-            ff + lanes * work,
-        )
+        number, lut = lanes * blocks(layer.fifo_depth, work), lut + 1.8 * lanes * work
     else:
         lut += lanes * lutram(layer.fifo_depth, work)
     if layer.block_ring:
-        number, lut, ff = number + ring_blocks(layer), lut + 1.7 * bits, ff + 1.6 * bits
+        number += ring_blocks(layer)
     else:
         lut += lutram(1 << ring, bits)
     memories = [] if layer.paired_roms else [layer.pointers[0], layer.weights[0]]
     small = total(rom(m) for m in memories if not rom_blocks(m))
-    return Resources(round(lut), round(ff), 1, number) + small
+    return Resources(round(lut), round(_pe_registers(layer)), 1, number) + small
+
+
+def _pe_registers(layer: LayerDesign) -> float:
+    """Flip-flops of a PE, register by register as `jp_pe_core` has them."""
+    bits, lanes, slots = layer.accumulator_bits, len(layer.lanes), layer.slots
+    fifo, winners = log2(layer.fifo_depth), log2(layer.winner_depth)
+    flags = 33 + 2 * lanes
+    addresses = 9 * layer.ring_bits
+    column = 3 * layer.value_bits + log2(layer.weights[0].depth) + layer.pointers[0].fields[1].bits
+    queues = lanes * (4 * fifo + 1) + 3 * winners + 1
+    places = log2(slots) + 3 + 2 * layer.output_x_bits * (layer.output_x_bits > 1)
+    stage = layer.winner_width + 1
+    if layer.requantize is None:  # all outputs leave: nothing is compared
+        return flags + addresses + column + queues + places + stage
+    thresholds = min(0.7 * bits, 1.6 * (slots - 1)) * (1 + layer.requantize.signed)
+    sums = 2 * bits + (bits + 12 if layer.pool is not None else 0)
+    winner = 0.88 * layer.winner_width
+    return flags + addresses + column + queues + places + stage + thresholds + sums + winner
 
 
 def merges(layer: LayerDesign) -> Resources:
@@ -108,8 +121,8 @@ def buffer(lane: Lane) -> Resources:
         return Resources(0, 0, 0, 0)
     width, depth = lane.token.width, lane.buffer
     if depth <= LUT_BUFFER:
-        return Resources(40 + lutram(depth, width), 40 + width, 0, 0)
-    return Resources(60, 40 + width, 0, blocks(depth, width))
+        return Resources(90 + lutram(depth, width), 40 + 2 * width, 0, 0)
+    return Resources(110, 40 + 2 * width, 0, blocks(depth, width))
 
 
 def layer_resources(layer: LayerDesign) -> Resources:
@@ -118,7 +131,8 @@ def layer_resources(layer: LayerDesign) -> Resources:
     number = layer.pes * one.bram18 + pe_blocks(layer)
     pes = Resources(layer.pes * one.lut, layer.pes * one.ff, layer.pes * one.dsp, number)
     counters = Resources(round(6 + 1.7 * layer.pes), round(165 + 1.15 * layer.pes), 0, 0)
-    dispatchers = Resources(50 * lanes, 75 * lanes, 0, 0)
+    stages = 47 + 6.5 * layer.column_bits + 8 * layer.ring_bits + 2 * layer.pes
+    dispatchers = Resources(50 * lanes, round(stages * lanes), 0, 0)
     tables = total(rom(lane.masks) for lane in layer.lanes)
     requantizer = Resources(45, 70, 0 if layer.requantize is None else 1, 0)
     posts = total(rom(stream.post) + requantizer for stream in layer.streams)
