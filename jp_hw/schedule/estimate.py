@@ -72,7 +72,7 @@ def pe(layer: LayerDesign) -> Resources:
     two_sided = layer.requantize is not None and layer.requantize.signed
     work = 1 + layer.column_bits + ring + layer.value_bits
     more = layer.pointers[0].fields[1].bits
-    lut: float = 93 + 0.75 * bits + 3.8 * ring + 9.3 * more + 0.95 * (lanes - 1) * work
+    lut: float = 100 + 0.75 * bits + 3.8 * ring + 9.3 * more + 0.95 * (lanes - 1) * work
     lut += 0.05 * bits * min(max(layer.slots - 2, 0), 190) + bits * two_sided
     lut += 30 * (layer.pool is not None)
     lut += lutram(layer.winner_depth, layer.winner_width)
