@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 from jp_hw import boards, golden, zoo
+from jp_hw.boards import KINDS
 from jp_hw.build import emit, open_build
 from jp_hw.csim import binary, csim
 from jp_hw.evaluate import network_of
@@ -61,16 +62,16 @@ def tools(network: Network, images: golden.Int) -> dict[str, object]:
         begin = time.perf_counter()
         predicted = simulate_cycles(design, build.images).cycles_per_image
         model_seconds = time.perf_counter() - begin
-        total = synth(build.folder, design.board, [layer.name for layer in design.layers]).total
+        made = synth(build.folder, design.board, [layer.name for layer in design.layers])
     guess = estimate(design.layers)
     return {
         "csim_images_per_second": len(images) / csim_seconds,
         "cycles_predicted_over_simulated": predicted / report.run.cycles_per_image,
         "cycle_model_speed_over_rtl": rtl_seconds / model_seconds,
         "estimated_over_synthesized": {
-            kind: getattr(guess, kind) / getattr(total, kind)
-            for kind in ("lut", "ff", "dsp", "bram18")
+            kind: getattr(guess, kind) / getattr(made.total, kind) for kind in KINDS
         },
+        "estimated_mhz": made.mhz,
     }
 
 

@@ -9,6 +9,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from jp_hw.errors import JpHwError
 from jp_hw.resources import data_dir
 
+KINDS = ("lut", "ff", "dsp", "bram18")
+"""What a board's budget limits."""
+
 
 class Budget(BaseModel):
     """Resources of the whole device."""

@@ -22,7 +22,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from jp_hw.boards import Board
+from jp_hw.boards import KINDS, Board
 from jp_hw.doctor import yosys_command
 from jp_hw.emit.rtl import TOP
 from jp_hw.errors import JpHwError
@@ -53,8 +53,6 @@ flatten
 write_json -noscopeinfo ../{FOLDER}/netlist.json
 """
 """What writes the whole accelerator as one module."""
-KINDS = ("lut", "ff", "dsp", "bram18")
-"""What a board's budget limits."""
 
 
 @dataclass(frozen=True)

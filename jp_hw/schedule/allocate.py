@@ -12,7 +12,7 @@ from jp_hw.ir import INPUT, Int, Network
 from jp_hw.schedule.assign import assign, channel_work, column_work
 from jp_hw.schedule.build import Placement, build_layers, channels_read
 from jp_hw.schedule.design import LayerDesign
-from jp_hw.schedule.estimate import estimate, with_memories
+from jp_hw.schedule.estimate import estimate, heaviest, with_memories
 from jp_hw.schedule.interleave import Factors, interleave
 from jp_hw.schedule.interleave import tensor as interleaved
 
@@ -184,7 +184,8 @@ def allocate(tried: Candidates, board: Board, queues: Queues | None = None) -> A
     if excess:
         raise DoesNotFit(
             f"{network.name} does not fit {board.name} even with one PE per layer: "
-            f"it would take {', '.join(excess)} usable; prune it further or choose a larger board"
+            f"it would take {', '.join(excess)} usable, {heaviest(layers, budget)}; prune it "
+            "further (`jp-hw train --set weights=SHARE` caps what is stored) or choose a larger board"
         )
     fits, over = 0, len(tried.states)
     while over - fits > 1:  # the largest one that fits

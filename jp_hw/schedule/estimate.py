@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from math import log2
 
-from jp_hw.boards import Budget
+from jp_hw.boards import KINDS, Budget
 from jp_hw.schedule.design import Lane, LayerDesign, Memory
 from jp_hw.schedule.memories import (
     BLOCK_ROM_BITS,
@@ -45,13 +45,8 @@ class Resources:
 
     def exceeds(self, budget: Budget) -> list[str]:
         """Names and amounts of what is more than the budget holds."""
-        pairs = (
-            ("LUT", self.lut, budget.lut),
-            ("FF", self.ff, budget.ff),
-            ("DSP", self.dsp, budget.dsp),
-            ("BRAM18", self.bram18, budget.bram18),
-        )
-        return [f"{need} {name} of {have}" for name, need, have in pairs if need > have]
+        pairs = ((kind, getattr(self, kind), getattr(budget, kind)) for kind in KINDS)
+        return [f"{need} {kind.upper()} of {have}" for kind, need, have in pairs if need > have]
 
 
 IO = Resources(lut=950, ff=750, dsp=0, bram18=0)
@@ -149,6 +144,15 @@ def total(parts: Iterable[Resources]) -> Resources:
 def estimate(layers: Iterable[LayerDesign]) -> Resources:
     """A whole accelerator."""
     return IO + total(layer_resources(layer) for layer in layers)
+
+
+def heaviest(layers: Iterable[LayerDesign], budget: Budget) -> str:
+    """Of what a board has the least for these layers: which layer takes most, and how much."""
+    parts = {layer.name: layer_resources(layer) for layer in layers}
+    all_parts = total(parts.values())
+    kind = max(KINDS, key=lambda kind: getattr(all_parts, kind) / getattr(budget, kind))
+    name, most = max(parts.items(), key=lambda part: float(getattr(part[1], kind)))
+    return f"layer {name} takes {getattr(most, kind)} {kind.upper()}"
 
 
 def with_memories(layers: Iterable[LayerDesign], budget: Budget) -> tuple[LayerDesign, ...]:
