@@ -124,6 +124,9 @@ def test_lut_ram_is_read_at_once_and_written_at_the_clock() -> None:
     three_readers = NET + FANOUT * math.log2(3)
     read = delays.FLIP_FLOP_CLOCK + three_readers + delays.RAM_READ + NET
     assert path.delay == pytest.approx(read)
+    written = cell("RAM32M", {"WCLK": [2], "ADDRA": [20], "DIA": [10]}, {"DOA": [11]})
+    path = slowest({}, ram=written, a=flip_flop(11, 10))  # an address from a port
+    assert path.delay == pytest.approx(delays.RAM_CLOCK + NET)
     only_written = cell("RAM32M", {"WCLK": [2], "DIA": [10]}, {"DOA": [11]})
     path = slowest({}, ram=only_written, a=flip_flop(11, 10))
     assert path.delay == pytest.approx(delays.RAM_CLOCK + NET)

@@ -88,7 +88,10 @@ def slowest_paths(netlist: Mapping[str, Any], top: str) -> dict[str, Path]:
 
 
 class Netlist:
-    """A flat module of a Yosys netlist (``write_json``) as a graph of nets, bits by number."""
+    """A flat module of a Yosys netlist (``write_json``) as a graph of nets, bits by number.
+
+    Only paths from a register to a register count: what comes in at a port has no time yet.
+    """
 
     def __init__(self, module: Mapping[str, Any]) -> None:
         """Raise JpHwError on a cell whose delays are not known, and on a loop without register."""
@@ -149,14 +152,18 @@ class Netlist:
             raise JpHwError(f"the netlist has a loop without a register: {loop}") from error
 
     def _arrival(self, bit: int) -> tuple[float, int | None]:
-        """When a net behind logic is valid, and which net before decides that."""
+        """When a net behind logic is valid, and which net before decides that.
+
+        None is the clock itself: of a LUT RAM, the word that it wrote.
+        """
         known = [source for source in self._sources[bit] if source.bit in self._arrivals]
         inputs = [(self._arrivals[s.bit] + self._net(s.bit, s.near), s.delay, s.bit) for s in known]
         if self._drivers[bit] in delays.LUTS:
             inputs.sort(reverse=True)
             inputs = [(at, lut, of) for (at, _, of), lut in zip(inputs, delays.LUT, strict=False)]
-        ready = [(at + delay, of) for at, delay, of in inputs]
-        return max(ready, default=(0.0, None))
+        ready: list[tuple[float, int | None]] = [(self._starts.get(bit, 0.0), None)]
+        ready += [(at + delay, of) for at, delay, of in inputs]
+        return max(ready, key=lambda found: found[0])
 
     def _net(self, bit: int, near: bool = False) -> float:
         """Nanoseconds of a net to a reader."""
