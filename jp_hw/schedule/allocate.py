@@ -60,14 +60,19 @@ class Load:
 
 
 def loads(
-    network: Network, tensors: Mapping[str, Int], work: Mapping[str, Int] | None = None
+    network: Network,
+    tensors: Mapping[str, Int],
+    work: Mapping[str, Int] | None = None,
+    only: str | None = None,
 ) -> list[Load]:
-    """Work of every layer on the tensors that the samples make.
+    """Work of every layer, or only of one, on the tensors that the samples make.
 
     work: every layer's `channel_work`, counted unless given.
     """
     result = []
     for layer in network.layers:
+        if only is not None and layer.name != only:
+            continue
         tokens = tuple((s.tensor, _tokens(network, s.tensor, tensors)) for s in layer.sources)
         taps = 1 if layer.pool is None else int(np.prod(layer.pool.window))
         result.append(
@@ -100,6 +105,16 @@ class Samples:
     tensors: Mapping[str, Int]
     work: Mapping[str, Int]
 
+    def interleaved(self, columns: Factors) -> tuple[dict[str, Int], dict[str, Int]]:
+        """Tensors and every layer's `channel_work` with columns interleaved."""
+        return (
+            {name: interleaved(t, columns.get(name, 1)) for name, t in self.tensors.items()},
+            {
+                name: interleaved(of[:, None], columns.get(name, 1)).sum((1, 2))
+                for name, of in self.work.items()
+            },
+        )
+
 
 @dataclass(frozen=True)
 class Candidates:
@@ -121,13 +136,16 @@ class Candidates:
 class Allocation:
     """Scheduled layers.
 
-    candidates: where they are from. cycles: predicted by `Load`, of the slowest layer. slowest: its
-    name if nothing but its channels keeps it from more PEs, else None. uneven: names of uneven
+    candidates: where they are from. places: where they are computed. full: whether the board, or
+    what is allowed, has no room for more. cycles: predicted by `Load`, of the slowest layer. slowest:
+    its name if nothing but its channels keeps it from more PEs, else None. uneven: names of uneven
     layers, the slowest first. order: names of all layers, those first whose PEs have most to do.
     """
 
     layers: tuple[LayerDesign, ...]
     candidates: Candidates
+    places: Sequence[Placement]
+    full: bool
     cycles: float
     slowest: str | None
     uneven: tuple[str, ...]
@@ -151,12 +169,7 @@ def candidates(
     """
     columns = columns or {}
     network = interleave(network, columns)
-    tensors = {name: interleaved(t, columns.get(name, 1)) for name, t in samples.tensors.items()}
-    work = {
-        name: interleaved(of[:, None], columns.get(name, 1)).sum((1, 2))
-        for name, of in samples.work.items()
-    }
-    every = loads(network, tensors, work)
+    every = loads(network, *samples.interleaved(columns))
     if pes is not None and pes < len(every):
         raise JpHwError(f"{pes} PEs are too few: {len(every)} layers need one each (--pes)")
     states = list(_growth(network, every, pes))
@@ -173,11 +186,12 @@ def allocate(tried: Candidates, board: Board, queues: Queues | None = None) -> A
     network, budget = tried.network, board.budget.usable
     depths = [(queues or {}).get(layer.name, 0) for layer in network.layers]
 
-    def build(state: int) -> tuple[LayerDesign, ...]:
+    def placed(state: int) -> list[Placement]:
         places = zip(tried.states[state], depths, strict=True)
-        return with_memories(
-            build_layers(network, [replace(place, queue=depth) for place, depth in places]), budget
-        )
+        return [replace(place, queue=depth) for place, depth in places]
+
+    def build(state: int) -> tuple[LayerDesign, ...]:
+        return with_memories(build_layers(network, placed(state)), budget)
 
     layers = build(0)
     excess = estimate(layers).exceeds(budget)
@@ -195,16 +209,24 @@ def allocate(tried: Candidates, board: Board, queues: Queues | None = None) -> A
             over = middle
         else:
             fits, layers = middle, bigger
-    chosen = tried.states[fits]
-    slowest, work, (tokens, _) = _slowest(network, tried.loads, chosen)
-    full = over < len(tried.states) or tried.limited
+    return allocation(tried, placed(fits), layers, over < len(tried.states) or tried.limited)
+
+
+def allocation(
+    tried: Candidates, places: Sequence[Placement], layers: tuple[LayerDesign, ...], full: bool
+) -> Allocation:
+    """What is to be known of layers that are computed at some places."""
+    network = tried.network
+    slowest, work, (tokens, _) = _slowest(network, tried.loads, places)
     return Allocation(
         layers,
         tried,
+        places,
+        full,
         max(work, tokens),
         network.layers[slowest].name if work > tokens and not full else None,
-        _uneven(network, tried.loads, chosen),
-        _order(network, tried.loads, chosen),
+        _uneven(network, tried.loads, places),
+        _order(network, tried.loads, places),
     )
 
 

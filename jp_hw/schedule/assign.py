@@ -7,6 +7,11 @@ import numpy as np
 from jp_hw.ir import Int, Layer, Network
 from jp_hw.macs import kept
 
+SWAPS = 100
+"""So many swaps at most, which suffices: hardly ever are there more than thirty."""
+EVEN = 1.005
+"""Swaps end when the busiest PE has no more to do than this, against the mean."""
+
 
 def column_work(network: Network, layer: Layer, tensors: Mapping[str, Int]) -> Int:
     """MACs of every column and output channel kept on each sample, (samples, columns, channels)."""
@@ -25,11 +30,19 @@ def channel_work(network: Network, layer: Layer, tensors: Mapping[str, Int]) -> 
 def assign(work: Int, pes: int) -> Int:
     """Spread output channels over PEs: the same number of slots each, work as even as can be.
 
-    Longest first, each to the PE where the sum over samples of squared load grows least: that evens
-    out the load within single frames, not only on average.
+    What counts is the busiest PE of every frame. Longest first, then swaps.
 
     work: int64 (samples, channels). Returns channel_of, int64 (pes, slots), -1 for unused slots.
     """
+    channel_of = longest_first(work, pes)
+    if 1 < pes < work.shape[1]:
+        _swap(work, channel_of)
+    return channel_of
+
+
+def longest_first(work: Int, pes: int) -> Int:
+    """Each channel to the PE where the sum over samples of squared load grows least: that evens out
+    the load within single frames, not only on average."""
     channels = work.shape[1]
     slots = -(-channels // pes)
     channel_of = np.full((pes, slots), -1, np.int64)
@@ -46,3 +59,34 @@ def assign(work: Int, pes: int) -> Int:
         used[best] += 1
         load[best] += work[:, channel]
     return channel_of
+
+
+def _swap(work: Int, channel_of: Int) -> None:
+    """Exchange channels of the PE that is the busiest in most samples for others, while that helps."""
+    padded = np.concatenate([work, np.zeros((len(work), 1), np.int64)], axis=1).T.astype(float)
+    of = padded[channel_of]  # (pes, slots, samples)
+    load = of.sum(1)
+    ideal = load.mean()
+    for _ in range(SWAPS):
+        busiest = load.max(0).mean()
+        if busiest <= EVEN * ideal:
+            return
+        one = int(np.bincount(load.argmax(0)).argmax())
+        rest = load.copy()
+        rest[one] = 0.0
+        first, second = np.partition(rest, -2, axis=0)[[-1, -2]]
+        others = np.where(rest == first, second, first)  # without that one and each other PE
+        more = (
+            of[:, None, :, :] - of[one][None, :, None, :]
+        )  # what it would get more: (pes, own, slots)
+        after = np.maximum(load[one] + more, (load[:, None, None, :] - more))
+        cost = np.maximum(after, others[:, None, None, :]).mean(-1)
+        cost[one] = np.inf
+        other, own, its = np.unravel_index(cost.argmin(), cost.shape)
+        if cost[other, own, its] >= busiest * (1.0 - 1e-9):
+            return
+        change = more[other, own, its]
+        load[one] += change
+        load[other] -= change
+        of[[one, other], [own, its]] = of[[other, one], [its, own]]
+        channel_of[[one, other], [own, its]] = channel_of[[other, one], [its, own]]

@@ -37,9 +37,9 @@ def interleave(network: Network, factors: Factors) -> Network:
             f"{network.name} is dense: interleaved kernels have zeros it would multiply"
         )
     for layer in network.layers:
-        fault = _fault(layer, factors.get(layer.name, 1))
-        if fault is not None:
-            raise JpHwError(fault)
+        found = fault(layer, factors.get(layer.name, 1))
+        if found is not None:
+            raise JpHwError(found)
     layers = tuple(_layer(layer, factors) for layer in network.layers)
     return replace(network, layers=layers)
 
@@ -49,7 +49,7 @@ def wider(network: Network, factors: Factors, name: str) -> dict[str, int] | Non
     result = {layer.name: factors.get(layer.name, 1) for layer in network.layers}
     result[name] *= 2
     layer = next(layer for layer in network.layers if layer.name == name)
-    return None if _fault(layer, result[name]) is not None else result
+    return None if fault(layer, result[name]) is not None else result
 
 
 def tensor(values: Int, factor: int) -> Int:
@@ -59,7 +59,7 @@ def tensor(values: Int, factor: int) -> Int:
     return pairs.swapaxes(3, 4).reshape(count, height, width // factor, channels * factor)
 
 
-def _fault(layer: Layer, factor: int) -> str | None:
+def fault(layer: Layer, factor: int) -> str | None:
     """Why a layer cannot have a factor."""
     where = f"layer {layer.name}: {factor} columns cannot be interleaved"
     if not 1 <= factor <= MOST:

@@ -1,10 +1,10 @@
-"""The search for the best allocation: interleaved columns, then deep queues.
+"""The search for the best allocation: interleaved columns, deep queues, and what a full board does best.
 
 PEs are allocated by what their layers have to do, but what they lose by waiting for one another only the
 cycle simulation of a few samples tells. So that judges.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from jp_hw.boards import Board
@@ -12,7 +12,9 @@ from jp_hw.ir import Network
 from jp_hw.schedule.allocate import (
     WORTH,
     Allocation,
+    Candidates,
     DoesNotFit,
+    Queues,
     allocate,
     candidates,
     measured,
@@ -20,9 +22,12 @@ from jp_hw.schedule.allocate import (
 from jp_hw.schedule.build import input_memories
 from jp_hw.schedule.cycles import run_traffic
 from jp_hw.schedule.design import LayerDesign
+from jp_hw.schedule.exchange import exchange
 from jp_hw.schedule.interleave import wider
 from jp_hw.schedule.traffic import Traffic, of_layers
 
+Arrange = Callable[[Queues], Allocation]
+"""An allocation with some queues' words; raises DoesNotFit."""
 TRIES = 8
 """So many ways to interleave columns are tried at most."""
 DEEP_TRIES = 3
@@ -31,7 +36,7 @@ DEEP = 512
 """Words of a deep queue: one block RAM of them."""
 GAIN = 0.99
 """Deep queues must leave no more of the cycles than that."""
-IMAGES = 3
+IMAGES = 6
 """Samples whose cycles are simulated, at most."""
 CYCLES = 200_000
 """Cycles that a simulation may have. Where not even two samples fit, the predicted load judges."""
@@ -53,28 +58,38 @@ def search(network: Network, board: Board, pes: int | None) -> Allocation:
 
     Columns are interleaved of the slowest layer, if only its channels keep it from more PEs, and of
     uneven ones; whatever is tried gets deep queues where they pay. pes: at most so many in all, None
-    for as many as help and fit. Raises JpHwError if the network does not fit.
+    for as many as help and fit. On a full board layers then `exchange` what they have. Raises JpHwError
+    if the network does not fit.
     """
     samples = measured(network)
-    best = _deepened(allocate(candidates(network, samples, pes), board), board)
+    best = _deepened(_allocating(candidates(network, samples, pes), board))
     tried: set[tuple[tuple[str, int], ...]] = set()
     queue = [] if network.dense else _worth_widening(best.allocation)
-    while queue and len(tried) < TRIES:
+    while queue and len(tried) < TRIES and not best.allocation.full:
         columns = wider(network, best.allocation.candidates.columns, queue.pop(0))
         key = tuple(sorted((columns or {}).items()))
         if columns is None or key in tried:
             continue
         tried.add(key)
         try:
-            other = allocate(candidates(network, samples, pes, columns), board)
+            arrange = _allocating(candidates(network, samples, pes, columns), board)
+            other = arrange({})
         except DoesNotFit:
             continue
         if other.cycles * _worth(other) >= best.cost:
             continue  # not even if nothing ever waited
-        found = _deepened(other, board)
+        found = _deepened(arrange)
         if found.cost < best.cost:
             best, queue = found, _worth_widening(other)
+    if best.allocation.full:
+        start = _allocating(best.allocation.candidates, board)
+        found = _deepened(lambda queues: exchange(network, samples, board, pes, start(queues)))
+        best = min(best, found, key=lambda found: found.cost)
     return best.allocation
+
+
+def _allocating(tried: Candidates, board: Board) -> Arrange:
+    return lambda queues: allocate(tried, board, queues)
 
 
 def _worth_widening(allocation: Allocation) -> list[str]:
@@ -82,12 +97,13 @@ def _worth_widening(allocation: Allocation) -> list[str]:
     return slowest + [name for name in allocation.uneven if name not in slowest]
 
 
-def _deepened(best: Allocation, board: Board) -> Found:
+def _deepened(arrange: Arrange) -> Found:
     """The allocation with deep queues in the slowest layers, as far as that makes it faster.
 
     They may cost PEs. And only neighbours on a map, which share their channels, keep some PEs busy
     while others wait.
     """
+    best = arrange({})
     images = _images(best)
     if images < 2:
         return Found(best, best.cycles * _worth(best))
@@ -101,7 +117,7 @@ def _deepened(best: Allocation, board: Board) -> Found:
         if free.cycles_per_image > GAIN * cycles:
             continue  # not even if they took nothing
         try:
-            other = allocate(best.candidates, board, wanted)
+            other = arrange(wanted)
         except DoesNotFit:
             continue
         if other.cycles > GAIN * cycles:

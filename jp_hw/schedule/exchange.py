@@ -1,0 +1,283 @@
+"""Layers exchange PEs, columns and memories until a full board does the most with what it has.
+
+`allocate` gives the slowest layer one PE after the other; when the board is full, another mix of
+layers may be faster: one column less interleaved, or PEs enough that a PE's accumulators need half the
+words. So every layer's ways to be computed are listed around what it has now, each with its cycles and
+resources. For a wanted number of cycles, one way of each layer that is fast enough is chosen so that
+all together need the fewest LUTs with the block RAM there is: a multiple-choice knapsack, solved exactly
+by dynamic programming over block RAMs. The least number of cycles that fits is found by bisection.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from jp_hw.boards import Board, Budget
+from jp_hw.ir import Int, Network
+from jp_hw.schedule.allocate import Allocation, Load, Samples, allocation, loads
+from jp_hw.schedule.assign import assign
+from jp_hw.schedule.build import Placement, build_layers, layer_design
+from jp_hw.schedule.design import LayerDesign
+from jp_hw.schedule.estimate import IO, Resources, estimate, layer_resources, with_memories
+from jp_hw.schedule.interleave import MOST, fault, interleave
+from jp_hw.schedule.memories import paired
+
+Columns = tuple[int, ...]
+"""Columns interleaved, of every layer."""
+WINDOW = (0.75, 1.05)
+"""Ways are listed whose cycles are so many times today's."""
+PRICES = (0.0, 1.0, 8.0)
+"""Prices of a share of the board's DSP slices and flip-flops, in shares of its LUTs."""
+EASE = (1.0, 0.3, 0.1, 0.03, 0.0)
+"""What is left of a board goes to layers that are nearly the slowest: prices of their work."""
+STEPS = 6
+"""So many layers' interleaved columns are changed at most."""
+ROUNDS = 2
+"""Ways are listed so many times: what a layer costs depends on how its neighbours are computed."""
+MISSES = 12
+"""So many mixes are built in a round that the board does not hold after all."""
+
+
+@dataclass(frozen=True)
+class Way:
+    """One way to compute a layer. work: cycles of its PEs; cycles: of the slower, PEs or tokens."""
+
+    place: Placement
+    work: float
+    cycles: float
+    need: Resources
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What all layers may take together: of the board, and PEs."""
+
+    budget: Budget
+    pes: int
+
+    def hold(self, ways: Sequence[Way]) -> bool:
+        """Whether the layers' ways fit."""
+        need = sum((way.need for way in ways), start=IO)
+        pes = sum(len(way.place.channel_of) for way in ways)
+        return pes <= self.pes and not need.exceeds(self.budget)
+
+
+def exchange(
+    network: Network, samples: Samples, board: Board, pes: int | None, start: Allocation
+) -> Allocation:
+    """An allocation of fewer cycles that the board holds, or the same one.
+
+    network: without interleaved columns. pes: at most so many in all.
+    """
+    limits = Limits(board.budget.usable, board.budget.usable.dsp if pes is None else pes)
+    best = start
+    for _ in range(ROUNDS):
+        better = _Round(network, samples, limits, best).best()
+        if better is None:
+            break
+        best = better
+    return best
+
+
+class _Round:
+    """Mixes of ways around an allocation."""
+
+    def __init__(
+        self, network: Network, samples: Samples, limits: Limits, start: Allocation
+    ) -> None:
+        self.network, self.samples, self.limits, self.start = network, samples, limits, start
+        self.listed: dict[Columns, list[Way]] = {}
+
+    def best(self) -> Allocation | None:
+        """The fastest that fits; None if it is the one to start from."""
+        names = [layer.name for layer in self.network.layers]
+        now = tuple(self.start.candidates.columns.get(name, 1) for name in names)
+        reached = {now: self.goal(now)}
+        for _ in range(0 if self.network.dense else STEPS):
+            for other in self.neighbours(now):
+                if other not in reached:
+                    reached[other] = self.goal(other)
+            best = min(reached, key=lambda columns: reached[columns])
+            if reached[best] >= reached[now]:
+                break
+            now = best
+        misses = 0
+        for columns in sorted(reached, key=lambda columns: reached[columns]):
+            ways = self.ways(columns)
+            for goal in _goals(ways):
+                if goal < reached[columns]:
+                    continue
+                for ease in EASE:
+                    chosen = _chosen(ways, goal, self.limits, ease)
+                    found = None if chosen is None else self.built(columns, chosen)
+                    if found is not None and found.cycles <= self.start.cycles:
+                        return found
+                misses += 1
+                if misses == MISSES:
+                    return None
+        return None
+
+    def factors(self, columns: Columns) -> dict[str, int]:
+        """Columns by layer."""
+        return {layer.name: n for layer, n in zip(self.network.layers, columns, strict=True)}
+
+    def neighbours(self, columns: Columns) -> Iterator[Columns]:
+        """With twice or half as many columns of one layer interleaved."""
+        for i, layer in enumerate(self.network.layers):
+            for factor in (2 * columns[i], columns[i] // 2):
+                if 1 <= factor <= MOST and fault(layer, factor) is None:
+                    yield (*columns[:i], factor, *columns[i + 1 :])
+
+    def goal(self, columns: Columns) -> float:
+        """The least cycles for which there are ways that fit."""
+        ways = self.ways(columns)
+        goals = _goals(ways)
+        low, high = 0, len(goals)
+        while low < high:
+            middle = (low + high) // 2
+            if _chosen(ways, goals[middle], self.limits) is None:
+                low = middle + 1
+            else:
+                high = middle
+        return goals[low] if low < len(goals) else np.inf
+
+    def ways(self, columns: Columns) -> list[list[Way]]:
+        """Of every layer. They depend on how its own columns and its sources' are interleaved."""
+        network, at = self.network, {layer.name: i for i, layer in enumerate(self.network.layers)}
+        keys = [
+            (i, columns[i], *(columns[at[s.tensor]] for s in layer.sources if s.tensor in at))
+            for i, layer in enumerate(network.layers)
+        ]
+        missing = [i for i, key in enumerate(keys) if key not in self.listed]
+        if missing:
+            factors = self.factors(columns)
+            inside = interleave(network, factors)
+            every = loads(inside, *self.samples.interleaved(factors))
+            places = [
+                replace(place, channel_of=assign(load.work, min(len(place.channel_of), most)))
+                for place, load, most in zip(
+                    self.start.places,
+                    every,
+                    (load.work.shape[1] for load in every),
+                    strict=True,
+                )
+            ]
+            designs = {d.name: d for d in build_layers(inside, places)}
+            for i in missing:
+                self.listed[keys[i]] = list(self.of_layer(inside, every[i], places, designs, i))
+        return [self.listed[key] for key in keys]
+
+    def of_layer(
+        self,
+        inside: Network,
+        load: Load,
+        places: Sequence[Placement],
+        designs: Mapping[str, LayerDesign],
+        index: int,
+    ) -> Iterator[Way]:
+        """How a layer may be computed while all others are as given."""
+        layer = inside.layers[index]
+        tokens, _ = load.token_cycles(
+            {name: place.streams for name, place in zip(designs, places, strict=True)}
+        )
+        buffers = [lane.buffer for lane in designs[layer.name].lanes]
+        for channel_of in _spreads(load, self.start.cycles):
+            place = replace(places[index], channel_of=channel_of)
+            if place.streams > len(channel_of):
+                continue
+            design = layer_design(inside, layer, place, dict(designs))
+            lanes = zip(design.lanes, buffers, strict=True)
+            design = paired(
+                replace(design, lanes=tuple(replace(lane, buffer=b) for lane, b in lanes))
+            )
+            work = load.pe_cycles(channel_of)
+            for block_ring in (False, True):
+                need = layer_resources(replace(design, block_ring=block_ring))
+                yield Way(place, work, max(work, tokens), need)
+
+    def built(self, columns: Columns, ways: Sequence[Way]) -> Allocation | None:
+        """The allocation of some ways, None if the board does not hold it."""
+        factors, places = self.factors(columns), [way.place for way in ways]
+        inside = interleave(self.network, factors)
+        layers = with_memories(build_layers(inside, places), self.limits.budget)
+        if estimate(layers).exceeds(self.limits.budget):
+            return None
+        tried = replace(
+            self.start.candidates,
+            network=inside,
+            columns=factors,
+            loads=loads(inside, *self.samples.interleaved(factors)),
+            states=[places],
+        )
+        return allocation(tried, places, layers, full=True)
+
+
+def _goals(ways: Sequence[Sequence[Way]]) -> list[float]:
+    """Cycles that may be aimed at."""
+    return sorted({way.cycles for each in ways for way in each})
+
+
+def _chosen(
+    ways: Sequence[Sequence[Way]], goal: float, limits: Limits, ease: float = 0.0
+) -> list[Way] | None:
+    """For every layer a way with so many cycles, the cheapest that fit together; None if none do.
+
+    ease: the price of PEs that are nearly as slow as the goal.
+    """
+    fast = [[way for way in each if way.cycles <= goal] for each in ways]
+    for price in PRICES if all(fast) else ():
+        costs = [
+            [_cost(way, limits.budget, price) + ease * (way.work / goal) ** 4 for way in each]
+            for each in fast
+        ]
+        chosen = cheapest(fast, costs, limits.budget.bram18 - IO.bram18)
+        if chosen and limits.hold(chosen):
+            return chosen
+    return None
+
+
+def _cost(way: Way, budget: Budget, price: float) -> float:
+    """What a way takes of all but block RAM; price: of DSP slices and flip-flops."""
+    need = way.need
+    return need.lut / budget.lut + price * (need.dsp / budget.dsp + need.ff / budget.ff)
+
+
+def cheapest(
+    ways: Sequence[Sequence[Way]], costs: Sequence[Sequence[float]], blocks: int
+) -> list[Way] | None:
+    """One way of every layer, the cheapest that together take no more than so many block RAMs."""
+    least = np.zeros(blocks + 1)  # cost of the layers so far, by block RAMs that they may take
+    picks = []
+    for each, own in zip(ways, costs, strict=True):
+        table = np.full((len(each), blocks + 1), np.inf)
+        for row, way, cost in zip(table, each, own, strict=True):
+            if way.need.bram18 <= blocks:
+                row[way.need.bram18 :] = cost + least[: blocks + 1 - way.need.bram18]
+        picks.append(table.argmin(0))
+        least = table.min(0)
+    if not np.isfinite(least[blocks]):
+        return None
+    chosen: list[Way] = []
+    for each, pick in zip(reversed(ways), reversed(picks), strict=True):
+        chosen.append(each[pick[blocks]])
+        blocks -= chosen[-1].need.bram18
+    return chosen[::-1]
+
+
+def _spreads(load: Load, cycles: float) -> Iterator[Int]:
+    """Channels spread over as many PEs as lead to about so many cycles, each fewer than before."""
+    channels, work = load.work.shape[1], float(load.work.sum(1).mean())
+    last = np.inf
+    least = max(1, int(work / (WINDOW[1] * cycles)))
+    for pes in range(least, channels + 1):
+        drained = load.drained(-(-channels // pes))
+        if work / pes + drained > WINDOW[1] * cycles:
+            continue
+        channel_of = assign(load.work, pes)
+        found = load.pe_cycles(channel_of)
+        if found < 0.99 * last and found <= WINDOW[1] * cycles:
+            last = found
+            yield channel_of
+        if work / pes + drained < WINDOW[0] * cycles:
+            return

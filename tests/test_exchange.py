@@ -1,0 +1,108 @@
+"""What layers exchange on a full board: never slower, never more than the board or --pes allow."""
+
+from functools import cache
+from itertools import product
+
+import numpy as np
+import pytest
+from networks import Convolution, chain, residual
+
+from jp_hw import boards
+from jp_hw.boards import Board
+from jp_hw.ir import Network, Shape
+from jp_hw.schedule import Placement
+from jp_hw.schedule.allocate import Allocation, allocate, candidates, measured
+from jp_hw.schedule.assign import assign, longest_first
+from jp_hw.schedule.estimate import Resources, estimate
+from jp_hw.schedule.exchange import Way, cheapest, exchange
+
+BOARD = boards.load("pynq-z2")
+LAYERS = (
+    Convolution(6, padding=(1, 1)),
+    Convolution(20, padding=(1, 1)),
+    Convolution(12, stride=(2, 2), padding=(1, 1)),
+)
+NETWORKS = {"residual": residual(), "wide": chain(7, Shape(16, 16, 3), LAYERS, density=0.3)}
+BUDGETS = {
+    "logic": {"lut": 6000},
+    "multipliers": {"dsp": 14},
+    "block RAM": {"bram18": 12, "lut": 9000},
+}
+
+
+def small_board(**budget: int) -> Board:
+    return BOARD.model_copy(update={"budget": BOARD.budget.model_copy(update=budget)})
+
+
+@cache
+def both(name: str, budget: str, pes: int | None) -> tuple[Allocation, Allocation]:
+    """As `allocate` leaves it, and after the exchange."""
+    network: Network = NETWORKS[name]
+    samples, board = measured(network), small_board(**BUDGETS[budget])
+    start = allocate(candidates(network, samples, pes), board)
+    assert start.full
+    return start, exchange(network, samples, board, pes, start)
+
+
+@pytest.mark.parametrize("pes", [None, 9])
+@pytest.mark.parametrize("budget", BUDGETS)
+@pytest.mark.parametrize("name", NETWORKS)
+def test_no_exchange_is_slower_or_larger(name: str, budget: str, pes: int | None) -> None:
+    start, found = both(name, budget, pes)
+    assert found.cycles <= start.cycles
+    limits = small_board(**BUDGETS[budget]).budget.usable
+    assert not estimate(found.layers).exceeds(limits)
+    assert sum(layer.pes for layer in found.layers) <= (pes or limits.dsp)
+
+
+def test_an_exchange_makes_more_of_a_full_board() -> None:
+    start, found = both("wide", "block RAM", None)
+    assert found.cycles < 0.9 * start.cycles
+
+
+def test_queues_stay_as_deep_as_they_were() -> None:
+    network, board = NETWORKS["wide"], small_board(lut=9000, bram18=40)
+    samples = measured(network)
+    start = allocate(candidates(network, samples, None), board, {"layer1": 512})
+    found = exchange(network, samples, board, None, start)
+    assert start.full
+    assert [layer.fifo_depth for layer in found.layers] == [32, 512, 32, 32]
+
+
+def test_the_cheapest_ways_are_those_of_a_search_through_all() -> None:
+    rng = np.random.default_rng(3)
+    place = Placement(np.zeros((1, 1), np.int64))
+    for _ in range(20):
+        needs = rng.integers(0, 9, (4, 3))
+        ways = [[Way(place, 1.0, 1.0, Resources(0, 0, 0, int(n))) for n in row] for row in needs]
+        costs = rng.random((4, 3))
+        blocks = int(rng.integers(0, 30))
+        every = [
+            (sum(costs[i, j] for i, j in enumerate(mix)), mix)
+            for mix in product(range(3), repeat=4)
+            if sum(needs[i, j] for i, j in enumerate(mix)) <= blocks
+        ]
+        found = cheapest(ways, costs.tolist(), blocks)
+        if not every:
+            assert found is None
+            continue
+        assert found is not None
+        assert all(
+            way is ways[i][j] for i, (way, j) in enumerate(zip(found, min(every)[1], strict=True))
+        )
+
+
+def test_swaps_leave_the_busiest_pe_less_to_do() -> None:
+    rng = np.random.default_rng(1)
+    gains = []
+    for channels, pes in ((24, 7), (48, 20), (30, 4), (9, 8)):
+        work = rng.integers(0, 60, (6, channels)) * rng.integers(1, 20, channels)
+        padded = np.concatenate([work, np.zeros((6, 1), np.int64)], axis=1)
+        before, after = (
+            padded[:, place(work, pes)].sum(2).max(1).mean() for place in (longest_first, assign)
+        )
+        placed = assign(work, pes)
+        assert sorted(placed[placed >= 0].tolist()) == list(range(channels))
+        gains.append(after / before)
+    assert max(gains) <= 1.0
+    assert min(gains) < 0.97
