@@ -96,7 +96,7 @@ def test_swaps_leave_the_busiest_pe_less_to_do() -> None:
     rng = np.random.default_rng(1)
     gains = []
     for channels, pes in ((24, 7), (48, 20), (30, 4), (9, 8)):
-        work = rng.integers(0, 60, (6, channels)) * rng.integers(1, 20, channels)
+        work = rng.integers(0, 60, (6, channels)) * rng.integers(100, 2000, channels)
         padded = np.concatenate([work, np.zeros((6, 1), np.int64)], axis=1)
         before, after = (
             padded[:, place(work, pes)].sum(2).max(1).mean() for place in (longest_first, assign)

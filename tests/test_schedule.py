@@ -330,7 +330,7 @@ def test_the_budget_is_kept() -> None:
 
 
 def test_work_is_spread_evenly_and_equal_work_by_slots() -> None:
-    assert assign(np.array([[8, 7, 6, 5, 4, 2]]), 2).tolist() == [[1, 3, 4], [0, 2, 5]]
+    assert assign(np.array([[8, 7, 6, 5, 4, 2]]), 2).tolist() == [[0, 3, 4], [1, 2, 5]]
     assert assign(np.zeros((3, 5), np.int64), 2).tolist() == [[0, 2, 4], [1, 3, -1]]
     rng = np.random.default_rng(0)
     work = rng.integers(0, 100, (8, 37))

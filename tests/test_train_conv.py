@@ -1,5 +1,6 @@
 """Training of a tiny residual and a tiny plain convolutional network, all stages."""
 
+import csv
 import json
 import random
 from pathlib import Path
@@ -9,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from safetensors.numpy import save_file
 
 from jp_hw import zoo
 from jp_hw.datasets import Dataset, Split
@@ -48,6 +50,12 @@ def tiny(model: str = "resnet8", **changes: Any) -> TrainConfig:
         "dense": {"epochs": EPOCHS["dense"], "lr": 0.03, "crop": 24},
     }
     return recipe(model, **{**stages, **small, **values, **changes})
+
+
+def _losses(folder: Path) -> list[float]:
+    """The loss of every epoch."""
+    with (folder / "metrics.csv").open(encoding="utf-8") as file:
+        return [float(row["loss"]) for row in csv.DictReader(file)]
 
 
 class Crash(Silent):
@@ -127,6 +135,35 @@ def test_the_dense_stage_of_another_run_can_be_taken_over(finished: Path, tmp_pa
     with pytest.raises(JpHwError, match="is no training run"):
         train(tiny(), synthetic(), tmp_path / "other", base=tmp_path)
     assert not (tmp_path / "other").exists()
+
+
+def test_a_run_can_start_from_trained_weights(finished: Path, tmp_path: Path) -> None:
+    run = tmp_path / "again"
+    assert train(tiny(), synthetic(), run, init=finished, until="dense") is None
+    losses = [_losses(folder)[0] for folder in (run, finished)]
+    assert losses[0] < 0.7 * losses[1]
+    other = tmp_path / "other.safetensors"
+    save_file({k: np.asarray(-v) for k, v in zoo.load(finished).tensors.items()}, other)
+    # the same command resumes; without the weights, or with others, it is another run
+    train(tiny(), synthetic(), run, init=finished, until="dense")
+    with pytest.raises(JpHwError, match="holds a run with another init"):
+        train(tiny(), synthetic(), run)
+    with pytest.raises(JpHwError, match="holds a run with another init"):
+        train(tiny(), synthetic(), run, init=other)
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("nothing", "is neither in the zoo"),
+        ("nothing.safetensors", "cannot be read"),
+        ("resnet8", "do not fit this network"),
+    ],
+)
+def test_weights_that_cannot_be_started_from(name: str, message: str, tmp_path: Path) -> None:
+    with pytest.raises(JpHwError, match=message):
+        train(tiny(), synthetic(), tmp_path / "run", init=name, until="dense")
+    assert not (tmp_path / "run").exists()
 
 
 def test_balanced_masks_hold_to_the_end(tmp_path: Path) -> None:

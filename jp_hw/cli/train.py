@@ -55,6 +55,9 @@ def train(
     base: Annotated[
         Path | None, typer.Option("--from", help="Run whose dense network to start from.")
     ] = None,
+    init: Annotated[
+        str | None, typer.Option(help="Zoo network, artifact or .safetensors to start from.")
+    ] = None,
     until: Annotated[str | None, typer.Option(help="Stop after this stage.")] = None,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object only.")] = False,
 ) -> None:
@@ -70,7 +73,9 @@ def train(
         winner_rates=numbers("--winner-rates", winner_rates),
     )  # fmt: skip
     command = shlex.join(["jp-hw", *sys.argv[1:]])
-    run(config, data, out, command=command, base=base, until=stage_name(until), json=json)
+    run(
+        config, data, out, command=command, base=base, init=init, until=stage_name(until), json=json
+    )
 
 
 def configured(
@@ -163,6 +168,7 @@ def run(
     *,
     command: str,
     base: Path | None,
+    init: str | None = None,
     until: "StageName | None",
     json: bool,
 ) -> None:
@@ -174,7 +180,9 @@ def run(
 
     console = Console(quiet=json)
     with Bars(console) as bars:
-        info = run_all(config, data, out, command=command, progress=bars, until=until, base=base)
+        info = run_all(
+            config, data, out, command=command, progress=bars, until=until, base=base, init=init
+        )
     if info is None:
         console.print(f"Stopped after stage {until}; the same without --until goes on.")
         if json:

@@ -9,6 +9,8 @@ from jp_hw.macs import kept
 
 SWAPS = 100
 """So many swaps at most, which suffices: hardly ever are there more than thirty."""
+CHANCE = 1000
+"""MACs of a PE per frame under which the samples are no guide: what is even for them is so by chance."""
 EVEN = 1.005
 """Swaps end when the busiest PE has no more to do than this, against the mean."""
 
@@ -67,6 +69,8 @@ def _swap(work: Int, channel_of: Int) -> None:
     of = padded[channel_of]  # (pes, slots, samples)
     load = of.sum(1)
     ideal = load.mean()
+    if ideal < CHANCE:
+        return
     for _ in range(SWAPS):
         busiest = load.max(0).mean()
         if busiest <= EVEN * ideal:

@@ -14,7 +14,7 @@ NonNegative = Annotated[float, Field(ge=0.0)]
 StageName = Literal["dense", "prune", "dynamic", "static"]
 STAGES: tuple[StageName, ...] = ("dense", "prune", "dynamic", "static")
 DENSE_FIELDS = (
-    "model", "model_args", "seed", "holdout", "batch_size", "optimizer", "momentum",
+    "model", "model_args", "init", "seed", "holdout", "batch_size", "optimizer", "momentum",
     "weight_decay", "label_smoothing", "precision", "dense", "shift", "shift_share", "flip",
 )  # fmt: skip
 """What decides the dense stage: runs that agree in these share their dense baseline."""
@@ -52,6 +52,8 @@ class TrainConfig(BaseModel):
     Every list has one entry per weight layer (``densities``), or per Winner behind a hidden
     layer (``winner_rates``), in processing order.
 
+    - ``init``: digest of the weights that the dense stage starts from (``initial``), None for random
+      ones from the seed.
     - ``holdout``: training images, the last ones, kept out of training for all decisions;
       ``calibration``: training images, the first ones, that thresholds are set with.
     - ``weight_decay``: on weights, not on biases and normalization.
@@ -96,6 +98,7 @@ class TrainConfig(BaseModel):
 
     model: str
     model_args: dict[str, Any] = {}
+    init: str | None = None
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
     holdout: Annotated[int, Field(ge=1)] = 10_000
     calibration: Annotated[int, Field(ge=1)] = 10_000

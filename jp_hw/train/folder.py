@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from jp_hw.errors import JpHwError
-from jp_hw.train import checkpoint
+from jp_hw.train import checkpoint, initial
 from jp_hw.train.config import DENSE_FIELDS, TrainConfig, validated
 
 CONFIG = "config.json"
@@ -32,8 +32,17 @@ def claim(folder: Path, config: TrainConfig) -> None:
         )
 
 
-def open_run(folder: Path, config: TrainConfig, command: str, base: str | Path | None) -> None:
-    """Create the run folder with its config and command line, and the dense stage of ``base``."""
+def open_run(
+    folder: Path,
+    config: TrainConfig,
+    command: str,
+    base: str | Path | None,
+    weights: Path | None = None,
+) -> None:
+    """Create the run folder with its config and command line, and the dense stage of ``base``.
+
+    weights: a file to start from, which is copied.
+    """
     fresh = not (folder / "checkpoint" / checkpoint.LATEST).is_file()
     if base is not None and fresh:
         _check_base(Path(base), config)
@@ -41,6 +50,8 @@ def open_run(folder: Path, config: TrainConfig, command: str, base: str | Path |
         folder.mkdir(parents=True, exist_ok=True)
         checkpoint.write_text(folder / "command.txt", (command or " ".join(sys.argv)) + "\n")
         checkpoint.write_text(folder / CONFIG, config.model_dump_json(indent=1) + "\n")
+        if weights is not None and fresh:
+            shutil.copyfile(weights, folder / initial.FILE)
         if base is not None and fresh:
             shutil.copytree(Path(base) / "dense", folder / "dense", dirs_exist_ok=True)
             part = folder / ".checkpoint.part"

@@ -18,11 +18,11 @@ from torch import Tensor
 from jp_hw import datasets, models, zoo
 from jp_hw.datasets import Dataset
 from jp_hw.errors import JpHwError
-from jp_hw.train import checkpoint, finish, folder, plots, stages
+from jp_hw.train import checkpoint, finish, folder, initial, plots, stages
 from jp_hw.train.config import STAGES, StageName, TrainConfig
 from jp_hw.train.data import Batches, layout, to_float, to_nchw
 from jp_hw.train.measure import Measure, measure
-from jp_hw.train.state import RunState, fresh, from_checkpoint, to_checkpoint
+from jp_hw.train.state import RunState, fresh, from_checkpoint, network, to_checkpoint
 from jp_hw.train.team import ALONE, Relay, Team, launch
 
 Row = dict[str, Any]
@@ -76,22 +76,28 @@ def train(
     progress: Progress | None = None,
     until: StageName | None = None,
     base: str | Path | None = None,
+    init: str | Path | None = None,
 ) -> dict[str, Any] | None:
     """Train (or go on with) the run in folder ``out`` and return the artifact's model.json.
 
     ``data``: a folder, a loaded data set, or None for the environment's. ``until``: stop after
     that stage, and return None where others are left. ``base``: another run of the same dense
-    settings, whose dense stage is taken over. Running the same config in the same folder again
+    settings, whose dense stage is taken over. ``init``: a zoo network, an artifact or a safetensors file
+    whose weights the dense stage starts from. Running the same config in the same folder again
     resumes at the last finished epoch and ends in bit-identical weights. Raise JpHwError when the
     folder belongs to another run or to something else, when data are missing, or when the loss is
     not finite.
     """
     where = Path(out)
+    weights = None if init is None else initial.source(init)
+    if weights is not None:
+        config = config.model_copy(update={"init": initial.digest(weights)})
+        initial.load_into(network(config), weights)  # or say why not before anything is written
     folder.claim(where, config)
     spec = models.spec(config.model)
     dataset = data if isinstance(data, Dataset) else datasets.load(spec.dataset, data)
     _check(dataset, config)
-    folder.open_run(where, config, command, base)
+    folder.open_run(where, config, command, base, weights)
     shown = progress or Silent()
     if config.processes == 1:
         return _run(ALONE, config, dataset, where, command, shown, until)
@@ -119,7 +125,8 @@ def _run(
     spec = models.spec(config.model)
     material = prepare(dataset, config, spec.input_scale, spec.input_shape[:2])
     saved = checkpoint.load(where / "checkpoint")
-    state = from_checkpoint(config, saved) if saved else fresh(config)
+    init = where / initial.FILE if config.init else None
+    state = from_checkpoint(config, saved) if saved else fresh(config, init)
     material.batches.layout = layout(state.model)
     last = STAGES.index(until) if until else len(STAGES) - 1
     _train_stages(state, material, where, progress if team.leads else Silent(), last, team)

@@ -1,6 +1,7 @@
 """Everything that changes during a run, and its way into and out of a checkpoint."""
 
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -9,7 +10,7 @@ from torch import Tensor, nn
 from jp_hw import models
 from jp_hw.errors import JpHwError
 from jp_hw.nn import Winner, winners
-from jp_hw.train import budget, checkpoint, optimizers, pruning
+from jp_hw.train import budget, checkpoint, initial, optimizers, pruning
 from jp_hw.train.config import STAGES, TrainConfig
 from jp_hw.train.data import layout
 from jp_hw.train.pruning import InputMoments
@@ -66,10 +67,15 @@ def network(config: TrainConfig) -> nn.Module:
     return model.to(config.device, memory_format=layout(model))  # type: ignore[call-overload,no-any-return]
 
 
-def fresh(config: TrainConfig) -> RunState:
-    """The state before the first epoch: seeds torch's generator, then initializes the model."""
+def fresh(config: TrainConfig, init: Path | None = None) -> RunState:
+    """The state before the first epoch: seeds torch's generator, then initializes the model.
+
+    init: a file of weights to start from.
+    """
     torch.manual_seed(config.seed)
     model = network(config)
+    if init is not None:
+        initial.load_into(model, init)
     layers = models.mac_layers(model)
     pruning.attach(layers)
     height, width, channels = models.spec(config.model).input_shape
