@@ -32,6 +32,7 @@ class _Placement(BaseModel):
     streams: int = 1
     columns: int = 1
     queue: Literal[0, 16, 32, 512] = 0
+    trimmed: bool = True
 
 
 class _Manifest(BaseModel):
@@ -111,6 +112,7 @@ def emit(
                 "streams": len(layer.streams),
                 "columns": columns,
                 "queue": layer.fifo_depth,
+                "trimmed": layer.trimmed,
             }
             for layer, columns in zip(design.layers, design.columns, strict=True)
         ],
@@ -163,7 +165,13 @@ def _placements(manifest: _Manifest, network: Network, path: Path) -> list[Place
         if not even or columns < 1 or len(used) != every or used != list(range(every)):
             raise JpHwError(f"{path}: layer {layer.name} is placed wrongly; make the build anew")
         result.append(
-            Placement(np.array(rows, np.int64), placement.streams, columns, placement.queue)
+            Placement(
+                np.array(rows, np.int64),
+                placement.streams,
+                columns,
+                placement.queue,
+                placement.trimmed,
+            )
         )
     return result
 

@@ -150,8 +150,8 @@ def _manifest(build: Build, hashes: Mapping[str, str]) -> dict[str, object]:
         "counters": list(COUNTERS),
         "registers": {register.name: register.offset for register in register_map(names)},
         "expected_counters": {
-            layer.name: {"macs": layer.macs, "frames": len(build.images)}
-            for layer in count(network, build.images)
+            layer.name: {"macs": layer.executed, "frames": len(build.images)}
+            for layer in count(network, build.images, untrimmed=build.design.untrimmed)
         },
         "files": dict(hashes),
     }

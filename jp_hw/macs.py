@@ -4,6 +4,7 @@ A MAC is kept when its weight and its activation are both non-zero (in a dense n
 its output exists; counts are exact integers per image.
 """
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,11 +16,15 @@ from jp_hw.ir import Int, Layer, Network, Source, dense_macs
 
 @dataclass(frozen=True)
 class LayerCount:
-    """What one layer keeps, summed over a batch of `images`."""
+    """What one layer keeps, summed over a batch of `images`.
+
+    executed: MACs with those beside the map, where a design computes them to save memory.
+    """
 
     name: str
     images: int
     macs: int
+    executed: int
     dense_macs: int
     tokens: int
     activations: int
@@ -37,21 +42,32 @@ class LayerCount:
         return self.macs / (self.images * self.dense_macs)
 
 
-def count(network: Network, images: np.ndarray, batch: int = 500) -> list[LayerCount]:
-    """Count per layer over images, integers (n, height, width, channels)."""
+def count(
+    network: Network, images: np.ndarray, batch: int = 500, untrimmed: Collection[str] = ()
+) -> list[LayerCount]:
+    """Count per layer over images, integers (n, height, width, channels).
+
+    untrimmed: names of layers that also compute what is beside the map.
+    """
     macs = np.zeros(len(network.layers), np.int64)
+    executed = np.zeros(len(network.layers), np.int64)
     tokens = np.zeros(len(network.layers), np.int64)
     for start in range(0, len(images), batch):
         values = golden.tensors(network, images[start : start + batch])
         for i, layer in enumerate(network.layers):
             for source in layer.sources:
                 tokens[i] += np.count_nonzero(network.live(values[source.tensor]))
-                macs[i] += kept(network, layer, source, values[source.tensor]).sum()
+                own = values[source.tensor]
+                macs[i] += (inside := int(kept(network, layer, source, own).sum()))
+                if layer.name in untrimmed:
+                    inside = int(kept(network, layer, source, own, beside(network, layer)).sum())
+                executed[i] += inside
     return [
         LayerCount(
             layer.name,
             len(images),
             int(macs[i]),
+            int(executed[i]),
             dense_macs(layer),
             int(tokens[i]),
             len(images) * sum(network.tensor_shape(s.tensor).size for s in layer.sources),
@@ -62,18 +78,36 @@ def count(network: Network, images: np.ndarray, batch: int = 500) -> list[LayerC
     ]
 
 
-def kept(network: Network, layer: Layer, source: Source, values: Int) -> Int:
+def beside(network: Network, layer: Layer) -> int:
+    """Columns of sums beside the map that a layer's weights lead to, on the side with most of them."""
+    most = 0
+    for source in layer.sources:
+        x = np.arange(network.tensor_shape(source.tensor).width)[:, None] * source.spread
+        tap = np.arange(source.weights.shape[3]) * source.dilation[1]
+        out, rest = np.divmod(x + source.padding[1] - tap, source.stride[1])
+        reached = out[rest == 0]
+        if reached.size:
+            most = max(most, -int(reached.min()), int(reached.max()) - (layer.map.width - 1))
+    return most
+
+
+def kept(
+    network: Network, layer: Layer, source: Source, values: Int, more: int | None = None
+) -> Int:
     """Kept MACs of one source of a layer for every sum, int64 (n, height, width, channels).
 
+    more: if given, the sums of so many columns on both sides of the map are counted, too, and those
+    that no pooling window looks at.
     values: the source's tensor, (n, h, w, channels). A dense convolution of 0/1 maps counts exactly.
     Sums that no pooling window looks at are never computed, so they count 0.
     """
+    wider = more or 0
     result = convolve(
         network.live(values).astype(np.int64),
         network.live(source.weights).astype(np.int64),
-        (layer.map.height, layer.map.width),
+        (layer.map.height, layer.map.width + 2 * wider),
         source.stride,
-        source.padding,
+        (source.padding[0], source.padding[1] + wider * source.stride[1]),
         source.dilation,
         source.groups,
         source.spread,
@@ -86,5 +120,7 @@ def kept(network: Network, layer: Layer, source: Source, values: Int) -> Int:
             )
             for axis, outputs in enumerate((layer.output.height, layer.output.width))
         )
+        if more is not None:
+            columns = np.ones(result.shape[2], np.bool_)
         result = result * (rows[:, None] & columns)[None, :, :, None]
     return result

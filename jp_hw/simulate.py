@@ -116,7 +116,7 @@ class Report:
         if not self.target.has_registers:
             return None
         return all(
-            registers[f"{layer.name}_macs"] == layer.macs
+            registers[f"{layer.name}_macs"] == layer.executed
             and registers[f"{layer.name}_frames"] == self.images
             for layer in self.counts
         )
@@ -341,7 +341,7 @@ def simulate(
         stall,
         run,
         mismatches=int(np.count_nonzero(expected != run.logits)),
-        counts=tuple(count(network, batch)),
+        counts=tuple(count(network, batch, untrimmed=build.design.untrimmed)),
         predicted=simulate_cycles(build.design, batch).cycles_per_image if rtl == "own" else None,
         correct=int(np.count_nonzero(run.logits.argmax(1) == labels))
         if (labels >= 0).all()

@@ -93,7 +93,9 @@ class Decoder:
             raise AssertionError(f"a column of lane {i} after the last output was complete")
         if late:
             drained.append(self._drain(memory, len(drained)))
-        assert not any(any(own) for own in memory)
+        assert not any(
+            word and not self._is_beside(at) for own in memory for at, word in enumerate(own)
+        )
         for n in range(len(frames[0])):
             yield drained[n * layer.out_height : (n + 1) * layer.out_height]
 
@@ -127,8 +129,23 @@ class Decoder:
                 for entry in range(pointer["start"], pointer["start"] + pointer["more"] + 1):
                     word = self.weights[p][entry]
                     at = (base + word["offset"]) % len(memory[p])
-                    memory[p][at] += word["weight"] * value
-                    assert -half <= memory[p][at] < half
+                    total = memory[p][at] + word["weight"] * value
+                    assert (
+                        self._is_beside(at) or -half <= total < half
+                    )  # what is beside the map may wrap
+                    memory[p][at] = (total + half) % (2 * half) - half
+
+    def _is_beside(self, at: int) -> bool:
+        """Whether an accumulator is of sums that are never read, beside the map or between windows."""
+        x, pool = at % self.layer.row_words // self.layer.slots, self.layer.pool
+        if pool is None or self.layer.row_words == self.layer.map_width * self.layer.slots:
+            return x >= self.layer.map_width
+        read = {
+            i * pool.stride[1] - pool.padding[1] + dx
+            for i in range(self.layer.out_width)
+            for dx in range(pool.window[1])
+        }
+        return x >= self.layer.map_width or x not in read
 
     def _drain(self, memory: list[list[int]], number: int) -> list[list[int]]:
         """Outputs of one row: [PE][x * slots + slot]."""

@@ -34,21 +34,24 @@ KINDS = every_kind()
 BOARD = boards.load("pynq-z2")
 
 
-def spread(network: Network, first: int = 2) -> Design:
-    """Every layer on several PEs, slots that stay unused, and tensors in several streams."""
+def spread(network: Network, first: int = 2, untrimmed: int = -1) -> Design:
+    """Every layer on several PEs, slots that stay unused, and tensors in several streams.
+
+    untrimmed: every second layer, from this one on; none if it is negative.
+    """
     tensors = golden.tensors(network, network.samples)
     placements = []
     for i, layer in enumerate(network.layers):
         work = channel_work(network, layer, tensors)
         pes = min(work.shape[1], first + i)
         streams = 1 if layer is network.layers[-1] else 1 + i % min(3, pes)
-        placements.append(Placement(assign(work, pes), streams))
+        placements.append(Placement(assign(work, pes), streams, trimmed=i % 2 != untrimmed))
     return place(network, BOARD, 100.0, placements)
 
 
 @cache
-def design_of(kind: str) -> Design:
-    return spread(KINDS[kind])
+def design_of(kind: str, untrimmed: int = -1) -> Design:
+    return spread(KINDS[kind], untrimmed=untrimmed)
 
 
 def read_by_later(network: Network, name: str) -> np.ndarray:
@@ -76,18 +79,21 @@ def check(design: Design, *, late: bool, seed: int = 0) -> None:
             assert np.array_equal(sent, tensors[layer.name][n] * read)
 
 
+@pytest.mark.parametrize("untrimmed", [-1, 0, 1])
 @pytest.mark.parametrize("late", [False, True])
 @pytest.mark.parametrize("kind", KINDS)
-def test_the_images_alone_reproduce_the_golden_model(kind: str, late: bool) -> None:
-    check(design_of(kind), late=late, seed=1)
+def test_the_images_alone_reproduce_the_golden_model(kind: str, late: bool, untrimmed: int) -> None:
+    check(design_of(kind, untrimmed), late=late, seed=1)
 
 
 @settings(
     max_examples=100, derandomize=True, deadline=None, suppress_health_check=list(HealthCheck)
 )
-@given(networks(), st.booleans(), st.integers(0, 3))
-def test_any_network_is_in_its_images(network: Network, late: bool, seed: int) -> None:
-    check(spread(network, 1 + seed), late=late, seed=seed)
+@given(networks(), st.booleans(), st.integers(0, 3), st.integers(-1, 1))
+def test_any_network_is_in_its_images(
+    network: Network, late: bool, seed: int, untrimmed: int
+) -> None:
+    check(spread(network, 1 + seed, untrimmed), late=late, seed=seed)
 
 
 def channels_in(design: Design, lane: Lane) -> list[int]:

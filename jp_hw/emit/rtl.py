@@ -153,6 +153,7 @@ def layer_parameters(layer: LayerDesign) -> list[tuple[str, int]]:
             "BlockRing": int(layer.block_ring),
             "Slots": layer.slots,
             "MapWidth": layer.map_width,
+            "RowWords": layer.row_words,
             "MapHeight": layer.map_height,
             "OutWidth": layer.out_width,
             "OutHeight": layer.out_height,

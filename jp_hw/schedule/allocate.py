@@ -1,6 +1,6 @@
 """How many PEs every layer gets: the slowest layer gets the next one, as long as that pays."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -8,7 +8,8 @@ import numpy as np
 from jp_hw import golden
 from jp_hw.boards import Board
 from jp_hw.errors import JpHwError
-from jp_hw.ir import INPUT, Int, Network
+from jp_hw.ir import INPUT, Int, Layer, Network
+from jp_hw.macs import beside
 from jp_hw.schedule.assign import assign, channel_work, column_work
 from jp_hw.schedule.build import Placement, build_layers, channels_read
 from jp_hw.schedule.design import LayerDesign
@@ -41,6 +42,11 @@ class Load:
     rows: int
     row_reads: int
 
+    @property
+    def channels(self) -> int:
+        """Output channels."""
+        return int(self.work.shape[1])
+
     def pe_cycles(self, channel_of: Int) -> float:
         """Mean cycles per frame that the busiest PE needs if the PEs compute these channels."""
         padded = np.concatenate([self.work, np.zeros((len(self.work), 1), np.int64)], axis=1)
@@ -63,21 +69,21 @@ def loads(
     network: Network,
     tensors: Mapping[str, Int],
     work: Mapping[str, Int] | None = None,
-    only: str | None = None,
+    untrimmed: Collection[str] = (),
 ) -> list[Load]:
-    """Work of every layer, or only of one, on the tensors that the samples make.
+    """Work of every layer on the tensors that the samples make.
 
-    work: every layer's `channel_work`, counted unless given.
+    work: every layer's `channel_work`, counted unless given. untrimmed: names of layers that also
+    compute what lies beside their maps.
     """
     result = []
     for layer in network.layers:
-        if only is not None and layer.name != only:
-            continue
+        more = beside(network, layer) if layer.name in untrimmed else None
         tokens = tuple((s.tensor, _tokens(network, s.tensor, tensors)) for s in layer.sources)
         taps = 1 if layer.pool is None else int(np.prod(layer.pool.window))
         result.append(
             Load(
-                channel_work(network, layer, tensors) if work is None else work[layer.name],
+                channel_work(network, layer, tensors, more) if work is None else work[layer.name],
                 tokens,
                 max(network.tensor_shape(s.tensor).height for s in layer.sources),
                 layer.output.height,
@@ -100,20 +106,35 @@ class DoesNotFit(JpHwError):
 
 @dataclass(frozen=True)
 class Samples:
-    """tensors: of the network's samples, by name. work: every layer's `column_work` on them."""
+    """What a network's samples make it do.
 
+    tensors: by name. work, wide: every layer's `column_work`, within its map, and with what lies beside
+    it, `beside` columns on both sides.
+    """
+
+    network: Network
     tensors: Mapping[str, Int]
     work: Mapping[str, Int]
+    wide: Mapping[str, Int]
 
-    def interleaved(self, columns: Factors) -> tuple[dict[str, Int], dict[str, Int]]:
-        """Tensors and every layer's `channel_work` with columns interleaved."""
-        return (
-            {name: interleaved(t, columns.get(name, 1)) for name, t in self.tensors.items()},
-            {
-                name: interleaved(of[:, None], columns.get(name, 1)).sum((1, 2))
-                for name, of in self.work.items()
-            },
-        )
+    def loads(
+        self, inside: Network, columns: Factors, untrimmed: Collection[str] = ()
+    ) -> list[Load]:
+        """Work of every layer with columns interleaved; inside: the network like that."""
+        tensors = {name: interleaved(t, columns.get(name, 1)) for name, t in self.tensors.items()}
+        work = {
+            layer.name: self._channels(layer, columns.get(layer.name, 1), layer.name in untrimmed)
+            for layer in self.network.layers
+        }
+        return loads(inside, tensors, work)
+
+    def _channels(self, layer: Layer, factor: int, wide: bool) -> Int:
+        """Work of a layer's channels, (samples, channels * factor)."""
+        own = (self.wide if wide else self.work)[layer.name]
+        first = -beside(self.network, layer) if wide else 0
+        part = np.arange(first, first + own.shape[1]) % factor
+        parts = [own[:, part == i].sum(1) for i in range(factor)]
+        return np.stack(parts, axis=-1).reshape(len(own), -1)
 
 
 @dataclass(frozen=True)
@@ -156,23 +177,34 @@ def measured(network: Network) -> Samples:
     """What the network's samples make it do."""
     tensors = golden.tensors(network, network.samples)
     work = {layer.name: column_work(network, layer, tensors) for layer in network.layers}
-    return Samples(tensors, work)
+    wide = {
+        layer.name: column_work(network, layer, tensors, beside(network, layer))
+        for layer in network.layers
+    }
+    return Samples(network, tensors, work, wide)
 
 
 def candidates(
-    network: Network, samples: Samples, pes: int | None, columns: Factors | None = None
+    network: Network,
+    samples: Samples,
+    pes: int | None,
+    columns: Factors | None = None,
+    *,
+    trimmed: bool = True,
 ) -> Candidates:
     """What may be tried on a board.
 
     samples: `measured`. pes: at most so many in all. columns: how many are interleaved, by layer.
+    trimmed: whether nothing beside the maps is computed.
     Raises JpHwError if less than one PE per layer is allowed.
     """
     columns = columns or {}
     network = interleave(network, columns)
-    every = loads(network, *samples.interleaved(columns))
+    untrimmed = [] if trimmed else [layer.name for layer in network.layers]
+    every = samples.loads(network, columns, untrimmed)
     if pes is not None and pes < len(every):
         raise JpHwError(f"{pes} PEs are too few: {len(every)} layers need one each (--pes)")
-    states = list(_growth(network, every, pes))
+    states = list(_growth(network, every, pes, trimmed))
     limited = pes == sum(len(place.channel_of) for place in states[-1])
     return Candidates(network, columns, every, states, limited)
 
@@ -261,9 +293,13 @@ def _slowest(
     return slowest, work[slowest], tokens[slowest]
 
 
-def _growth(network: Network, every: Sequence[Load], pes: int | None) -> Iterator[list[Placement]]:
+def _growth(
+    network: Network, every: Sequence[Load], pes: int | None, trimmed: bool
+) -> Iterator[list[Placement]]:
     """Placements from one PE per layer up to where no more PEs help or are allowed."""
-    placements: list[Placement] | None = [Placement(assign(load.work, 1)) for load in every]
+    placements: list[Placement] | None = [
+        Placement(assign(load.work, 1), trimmed=trimmed) for load in every
+    ]
     while placements is not None:
         yield placements
         placements = _improve(network, every, placements, pes)

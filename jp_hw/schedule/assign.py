@@ -15,17 +15,27 @@ EVEN = 1.005
 """Swaps end when the busiest PE has no more to do than this, against the mean."""
 
 
-def column_work(network: Network, layer: Layer, tensors: Mapping[str, Int]) -> Int:
-    """MACs of every column and output channel kept on each sample, (samples, columns, channels)."""
+def column_work(
+    network: Network, layer: Layer, tensors: Mapping[str, Int], more: int | None = None
+) -> Int:
+    """MACs of every column and output channel kept on each sample, (samples, columns, channels).
+
+    more: columns on both sides of the map that are counted, too (see `macs.kept`).
+    """
     return sum(
-        (kept(network, layer, source, tensors[source.tensor]).sum(1) for source in layer.sources),
+        (
+            kept(network, layer, source, tensors[source.tensor], more).sum(1)
+            for source in layer.sources
+        ),
         start=np.zeros(1, np.int64),
     )
 
 
-def channel_work(network: Network, layer: Layer, tensors: Mapping[str, Int]) -> Int:
+def channel_work(
+    network: Network, layer: Layer, tensors: Mapping[str, Int], more: int | None = None
+) -> Int:
     """MACs that every output channel keeps on each sample, int64 (samples, out channels)."""
-    work: Int = column_work(network, layer, tensors).sum(1)
+    work: Int = column_work(network, layer, tensors, more).sum(1)
     return work
 
 

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from jp_hw.errors import JpHwError
 from jp_hw.ir import INPUT, Int, Layer, Network, Source
+from jp_hw.macs import beside
 from jp_hw.schedule import columns, thresholds
 from jp_hw.schedule.buffers import with_buffers
 from jp_hw.schedule.design import (
@@ -40,13 +41,16 @@ class Placement:
     channel_of: int64 (pes, slots), the output channel of every slot, -1 for unused ones. streams:
     output streams, by consecutive PEs as equal as can be. columns: neighbouring columns that are
     channels of their own (`interleave`): channel_of counts those. queue: words of each lane's queue
-    in a PE, 0 for the usual number.
+    in a PE, 0 for the usual number. trimmed: whether tokens beside the left and right border have
+    columns of their own, without the weights that lead out of the map; else these are multiplied, too,
+    and the sums never read.
     """
 
     channel_of: Int
     streams: int = 1
     columns: int = 1
     queue: int = 0
+    trimmed: bool = True
 
     @property
     def stream_pes(self) -> list[int]:
@@ -73,7 +77,7 @@ def layer_design(
     producers: the designs of earlier layers by name; they fix the token formats.
     """
     mapping = columns.Mapping.of(placement.channel_of)
-    row_words = layer.map.width * mapping.slots
+    row_words = row_pitch(network, layer, mapping.slots, placement.trimmed)
     low, high = network.layer_limits(layer)
     accumulator_bits = thresholds.accumulator_bits(int(low.min()), int(high.max()))
     sum_bits = thresholds.accumulator_bits(
@@ -92,7 +96,8 @@ def layer_design(
     parts = [
         columns.lane_columns(
             feed.source, network.tensor_shape(feed.source.tensor), layer, feed.physical,
-            feed.channels, mapping, network.live(feed.source.weights),
+            feed.channels, mapping, network.live(feed.source.weights), row_words,
+            placement.trimmed,
         )
         for feed in feeds
     ]  # fmt: skip
@@ -129,6 +134,7 @@ def layer_design(
         accumulator_bits=accumulator_bits,
         sum_bits=sum_bits,
         ring_bits=ring_bits,
+        row_words=row_words,
         lanes=lanes,
         pool=columns.pool_design(layer),
         pointers=pointers,
@@ -145,7 +151,27 @@ def layer_design(
         requantize=layer.requantize,
         fifo_depth=placement.queue or (MAP_FIFO_DEPTH if on_map else FIFO_DEPTH),
         winner_depth=WINNER_DEPTH,
+        trimmed=placement.trimmed,
     )
+
+
+def saves(network: Network, layer: Layer) -> bool:
+    """Whether a layer has other columns at its map's borders, whose memory it can do without."""
+    return row_pitch(network, layer, 1, trimmed=False) != row_pitch(network, layer, 1, trimmed=True)
+
+
+def row_pitch(network: Network, layer: Layer, slots: int, trimmed: bool) -> int:
+    """Accumulators of a PE from one row of sums to the next.
+
+    Sums that are never read, beside the map or between pooling windows, have places that are never
+    used for anything else: there the distance is a power of two, which divides the ring.
+    """
+    width = layer.map.width
+    read = {x for window in windows(layer.pool, 1, layer.output.width) for x in window}
+    most = 0 if trimmed else beside(network, layer)
+    if trimmed or (most == 0 and len(read) == width):
+        return width * slots
+    return 1 << ((width + most) * slots - 1).bit_length()
 
 
 def _streams(

@@ -67,8 +67,8 @@ class LaneColumns:
         return int(self.lengths.shape[1])
 
 
-def axes(source: Source, inputs: Shape, layer: Layer) -> tuple[Axis, Axis]:
-    """Vertical and horizontal classes of a source."""
+def axes(source: Source, inputs: Shape, layer: Layer, trimmed: bool = True) -> tuple[Axis, Axis]:
+    """Vertical and horizontal classes of a source. trimmed: whether its columns are at the borders."""
     shape, output = layer.map, layer.output
     sizes = (
         (inputs.height, shape.height, output.height),
@@ -78,7 +78,7 @@ def axes(source: Source, inputs: Shape, layer: Layer) -> tuple[Axis, Axis]:
         axis(
             a, b, source.weights.shape[2 + i], source.stride[i], source.padding[i],
             source.dilation[i], _equal_taps(source.weights, 2 + i), windows(layer.pool, i, c),
-            (1, source.spread)[i],
+            (1, source.spread)[i], trimmed or i == 0,
         )
         for i, (a, b, c) in enumerate(sizes)
     )  # fmt: skip
@@ -100,14 +100,16 @@ def lane_columns(
     channels: int,
     mapping: Mapping,
     stored: NDArray[np.bool_],
+    row_words: int,
+    trimmed: bool,
 ) -> LaneColumns:
     """Columns of one lane.
 
     physical_in: physical channel of each input channel, -1 for those of other lanes; channels: how
-    many physical ones there are, unused ones included; stored: which of the source's weights are.
+    many physical ones there are, unused ones included; stored: which of the source's weights are;
+    row_words: from one row of sums to the next; trimmed: whether columns are at the borders.
     """
-    rows, cols = axes(source, inputs, layer)
-    row_words = layer.map.width * mapping.slots
+    rows, cols = axes(source, inputs, layer, trimmed)
     out, within, tap_y, tap_x = np.nonzero(stored)
     values = source.weights[out, within, tap_y, tap_x]
     per_in = source.weights.shape[1]

@@ -165,11 +165,13 @@ class LayerDesign:
 
     channel_of: int64 (pes, slots), the output channel of each slot, -1 where a slot is unused.
     map_height, map_width: of the sums; out_height, out_width: after pooling.
+    row_words: accumulators of a PE from one row of sums to the next.
     value_bits, value_signed: what holds the values of all lanes.
     pointers, weights, thresholds: one memory per PE. Pointer word: (first entry, entries - 1);
     weight word: (weight, offset); threshold word: a drained accumulator `a` wins if
     `a >= keep_from`, or, in a signed layer, `a <= keep_to`.
     table: activations by index, where requantization ends in one.
+    trimmed: whether what lies beside the map is never computed.
     paired_roms: a PE's pointers and weights share a block RAM. block_ring: its accumulators are one.
     """
 
@@ -186,6 +188,7 @@ class LayerDesign:
     accumulator_bits: int
     sum_bits: int
     ring_bits: int
+    row_words: int
     lanes: tuple[Lane, ...]
     pool: PoolDesign | None
     pointers: tuple[Memory, ...]
@@ -196,13 +199,9 @@ class LayerDesign:
     requantize: Requantize | None
     fifo_depth: int
     winner_depth: int
+    trimmed: bool = True
     paired_roms: bool = False
     block_ring: bool = False
-
-    @property
-    def row_words(self) -> int:
-        """Accumulators of one row of sums in one PE."""
-        return self.map_width * self.slots
 
     @property
     def frame_step(self) -> int:
@@ -274,6 +273,11 @@ class Design:
     input_keep: Memory
     input_map: Memory
     layers: tuple[LayerDesign, ...]
+
+    @property
+    def untrimmed(self) -> frozenset[str]:
+        """Names of layers that also compute what lies beside their map."""
+        return frozenset(layer.name for layer in self.layers if not layer.trimmed)
 
     @property
     def pes(self) -> int:

@@ -15,9 +15,9 @@ import numpy as np
 
 from jp_hw.boards import Board, Budget
 from jp_hw.ir import Int, Network
-from jp_hw.schedule.allocate import Allocation, Load, Samples, allocation, loads
+from jp_hw.schedule.allocate import Allocation, Load, Samples, allocation
 from jp_hw.schedule.assign import assign
-from jp_hw.schedule.build import Placement, build_layers, layer_design
+from jp_hw.schedule.build import Placement, build_layers, layer_design, saves
 from jp_hw.schedule.design import LayerDesign
 from jp_hw.schedule.estimate import IO, Resources, estimate, layer_resources, with_memories
 from jp_hw.schedule.interleave import MOST, fault, interleave
@@ -33,8 +33,11 @@ EASE = (1.0, 0.3, 0.1, 0.03, 0.0)
 """What is left of a board goes to layers that are nearly the slowest: prices of their work."""
 STEPS = 6
 """So many layers' interleaved columns are changed at most."""
-ROUNDS = 2
-"""Ways are listed so many times: what a layer costs depends on how its neighbours are computed."""
+ROUNDS = 8
+"""Ways are listed so many times, as long as that pays: each time only those around what was found, and
+what a layer costs depends on how its neighbours are computed."""
+PAYS = 0.99
+"""Another round follows when one left no more of the cycles than that."""
 MISSES = 12
 """So many mixes are built in a round that the board does not hold after all."""
 
@@ -76,7 +79,10 @@ def exchange(
         better = _Round(network, samples, limits, best).best()
         if better is None:
             break
+        pays = better.cycles <= PAYS * best.cycles
         best = better
+        if not pays:
+            break
     return best
 
 
@@ -153,37 +159,38 @@ class _Round:
         if missing:
             factors = self.factors(columns)
             inside = interleave(network, factors)
-            every = loads(inside, *self.samples.interleaved(factors))
+            every = self.samples.loads(inside, factors)
+            wide = self.samples.loads(inside, factors, [layer.name for layer in network.layers])
             places = [
-                replace(place, channel_of=assign(load.work, min(len(place.channel_of), most)))
-                for place, load, most in zip(
-                    self.start.places,
-                    every,
-                    (load.work.shape[1] for load in every),
-                    strict=True,
-                )
+                replace(p, channel_of=assign(load.work, min(len(p.channel_of), load.channels)))
+                for p, load in zip(self.start.places, every, strict=True)
             ]
             designs = {d.name: d for d in build_layers(inside, places)}
             for i in missing:
-                self.listed[keys[i]] = list(self.of_layer(inside, every[i], places, designs, i))
+                trimmed = replace(places[i], trimmed=True)
+                found = list(self.of_layer(inside, every[i], trimmed, designs, i))
+                if not network.dense and saves(inside, inside.layers[i]):
+                    untrimmed = replace(places[i], trimmed=False)
+                    found += self.of_layer(inside, wide[i], untrimmed, designs, i)
+                self.listed[keys[i]] = found
         return [self.listed[key] for key in keys]
 
     def of_layer(
         self,
         inside: Network,
         load: Load,
-        places: Sequence[Placement],
+        now: Placement,
         designs: Mapping[str, LayerDesign],
         index: int,
     ) -> Iterator[Way]:
         """How a layer may be computed while all others are as given."""
         layer = inside.layers[index]
         tokens, _ = load.token_cycles(
-            {name: place.streams for name, place in zip(designs, places, strict=True)}
+            {design.name: len(design.streams) for design in designs.values()}
         )
         buffers = [lane.buffer for lane in designs[layer.name].lanes]
         for channel_of in _spreads(load, self.start.cycles):
-            place = replace(places[index], channel_of=channel_of)
+            place = replace(now, channel_of=channel_of)
             if place.streams > len(channel_of):
                 continue
             design = layer_design(inside, layer, place, dict(designs))
@@ -199,6 +206,8 @@ class _Round:
     def built(self, columns: Columns, ways: Sequence[Way]) -> Allocation | None:
         """The allocation of some ways, None if the board does not hold it."""
         factors, places = self.factors(columns), [way.place for way in ways]
+        names = (layer.name for layer in self.network.layers)
+        untrimmed = [name for name, place in zip(names, places, strict=True) if not place.trimmed]
         inside = interleave(self.network, factors)
         layers = with_memories(build_layers(inside, places), self.limits.budget)
         if estimate(layers).exceeds(self.limits.budget):
@@ -207,7 +216,7 @@ class _Round:
             self.start.candidates,
             network=inside,
             columns=factors,
-            loads=loads(inside, *self.samples.interleaved(factors)),
+            loads=self.samples.loads(inside, factors, untrimmed),
             states=[places],
         )
         return allocation(tried, places, layers, full=True)
@@ -267,7 +276,7 @@ def cheapest(
 
 def _spreads(load: Load, cycles: float) -> Iterator[Int]:
     """Channels spread over as many PEs as lead to about so many cycles, each fewer than before."""
-    channels, work = load.work.shape[1], float(load.work.sum(1).mean())
+    channels, work = load.channels, float(load.work.sum(1).mean())
     last = np.inf
     least = max(1, int(work / (WINDOW[1] * cycles)))
     for pes in range(least, channels + 1):

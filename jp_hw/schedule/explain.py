@@ -74,13 +74,16 @@ class Explanation:
 def explain(design: Design, images: np.ndarray) -> Explanation:
     """Explain a design by its cycles on images, integers (n, height, width, channels)."""
     tensors = golden.tensors(design.computed, images)
-    every = loads(design.computed, tensors)
+    every = loads(design.computed, tensors, untrimmed=design.untrimmed)
+    useful = [float(load.work.sum(1).mean()) for load in loads(design.computed, tensors)]
     report = simulate_cycles(design, images)
     gaps = np.diff(report.end_cycles) if len(images) > 1 else report.end_cycles
     streams = {layer.name: len(layer.streams) for layer in design.layers}
     layers = tuple(
-        _layer(load, layer, columns, streams, report.cycles_per_image)
-        for load, layer, columns in zip(every, design.layers, design.columns, strict=True)
+        _layer(load, macs, layer, columns, streams, report.cycles_per_image)
+        for load, macs, layer, columns in zip(
+            every, useful, design.layers, design.columns, strict=True
+        )
     )
     macs = sum(layer.macs for layer in layers)
     return Explanation(
@@ -96,11 +99,15 @@ def explain(design: Design, images: np.ndarray) -> Explanation:
 
 
 def _layer(
-    load: Load, layer: LayerDesign, columns: int, streams: Mapping[str, int], cycles: float
+    load: Load,
+    macs: float,
+    layer: LayerDesign,
+    columns: int,
+    streams: Mapping[str, int],
+    cycles: float,
 ) -> LayerReport:
     drain = load.drained(layer.slots)
     work, (tokens, tensor) = load.pe_cycles(layer.channel_of), load.token_cycles(dict(streams))
-    macs = float(load.work.sum(1).mean())
     bound: Bound = "MACs" if work >= tokens else "tokens"
     return LayerReport(
         layer.name,

@@ -50,12 +50,13 @@ def axis(
     same: Sequence[int] | None = None,
     windows: Sequence[Sequence[int]] | None = None,
     spread: int = 1,
+    trimmed: bool = True,
 ) -> Axis:
     """Classes of one direction; sizes in elements, padding before the first input.
 
     same: per tap, a number that taps of equal weights share. windows: per pooled output, the outputs
     that it needs; others are not computed, and `done` is of pooled outputs. spread: from an input to
-    the next one.
+    the next one. trimmed: unless, outputs beside the map are computed, too, so borders need no classes.
     """
     names = list(range(kernel)) if same is None else list(same)
     needed = set(range(outputs)) if windows is None else {o for window in windows for o in window}
@@ -68,9 +69,10 @@ def axis(
             if rest == 0:
                 reached.append((tap, out))
         origin = min((out for _, out in reached), default=0)
-        inside = [(tap, out) for tap, out in reached if out in needed]
-        for _, out in inside:
-            done[out] = max(done[out], i)
+        for _, out in reached:
+            if out in needed:
+                done[out] = max(done[out], i)
+        inside = [(tap, out) for tap, out in reached if out in needed or not trimmed]
         virtual.append((tuple((names[tap], out - origin) for tap, out in inside), origin))
     found = {taps for taps, _ in virtual}
     classes: dict[Taps, int] = {}

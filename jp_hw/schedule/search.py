@@ -62,7 +62,12 @@ def search(network: Network, board: Board, pes: int | None) -> Allocation:
     if the network does not fit.
     """
     samples = measured(network)
-    best = _deepened(_allocating(candidates(network, samples, pes), board))
+    try:
+        best = _deepened(_allocating(candidates(network, samples, pes), board))
+    except DoesNotFit:
+        if network.dense:
+            raise
+        best = _deepened(_allocating(candidates(network, samples, pes, trimmed=False), board))
     tried: set[tuple[tuple[str, int], ...]] = set()
     queue = [] if network.dense else _worth_widening(best.allocation)
     while queue and len(tried) < TRIES and not best.allocation.full:

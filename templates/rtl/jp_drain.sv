@@ -3,7 +3,7 @@
 // Contract: after reset it clears: 1 << RingBits steps over all addresses, clearing_o high. Then
 // start_i begins the drain of the next output row; busy_o is high while there are words to read, and
 // each step_i takes one. After the last one end_o is high until one more step_i: the row's marker.
-// Without pooling (Pool = 0) a row is RowWords consecutive words. With it, every output is a pass over
+// Rows are RowWords words apart. Without pooling (Pool = 0) a row is MapWidth * Slots words. With it, every output is a pass over
 // its window of PoolRows x PoolCols words, for all slots of an x, then the next x; rows and columns
 // of the window are live (on the map) and last (needed by no later window) as the tables say.
 //   emit_o: the word is the last one of an output     first_o: ... the first one
@@ -14,6 +14,7 @@ module jp_drain #(
     parameter int Slots = 1,
     parameter int MapWidth = 1,
     parameter int MapHeight = 1,
+    parameter int RowWords = MapWidth * Slots,
     parameter int OutWidth = 1,
     parameter int OutHeight = 1,
     parameter int Pool = 0,
@@ -37,8 +38,6 @@ module jp_drain #(
     output logic                live_o,
     output logic                erase_o
 );
-  localparam int RowWords = MapWidth * Slots;
-
   logic row_end, clear_end;
 
   always_ff @(posedge clk_i) begin
@@ -60,6 +59,8 @@ module jp_drain #(
   end
 
   if (Pool == 0) begin : g_row
+    localparam int Words = MapWidth * Slots;
+    localparam int Between = RowWords - Words;  // never read
     logic [RingBits-1:0] left_q;
     assign row_end = left_q == '0;
     assign clear_end = row_end;
@@ -70,9 +71,9 @@ module jp_drain #(
         addr_o <= '0;
         left_q <= '1;
       end else if (start_i) begin
-        left_q <= RingBits'(RowWords - 1);
+        left_q <= RingBits'(Words - 1);
       end else if (step_i && busy_o) begin
-        addr_o <= addr_o + 1'b1;
+        addr_o <= addr_o + (Between != 0 && row_end && !clearing_o ? RingBits'(Between + 1) : RingBits'(1));
         left_q <= left_q - 1'b1;
       end
     end

@@ -40,6 +40,7 @@ module jp_layer #(
     parameter int Slots = 1,
     parameter int MapWidth = 1,
     parameter int MapHeight = 1,
+    parameter int RowWords = MapWidth * Slots,  // from one row of sums to the next
     parameter int OutWidth = 1,
     parameter int OutHeight = 1,
     parameter int Pool = 0,
@@ -141,6 +142,7 @@ module jp_layer #(
           .Slots(Slots),
           .MapWidth(MapWidth),
           .MapHeight(MapHeight),
+          .RowWords(RowWords),
           .OutWidth(OutWidth),
           .OutHeight(OutHeight),
           .Pool(Pool),

@@ -30,6 +30,7 @@ module jp_pe_core #(
     parameter int Slots = 1,
     parameter int MapWidth = 1,      // sums of a row, per slot
     parameter int MapHeight = 1,
+    parameter int RowWords = MapWidth * Slots,  // from one row of sums to the next
     parameter int OutWidth = 1,      // outputs of a row, per slot: the same without pooling
     parameter int OutHeight = 1,
     parameter int Pool = 0,
@@ -172,6 +173,7 @@ module jp_pe_core #(
       .Slots(Slots),
       .MapWidth(MapWidth),
       .MapHeight(MapHeight),
+      .RowWords(RowWords),
       .OutWidth(OutWidth),
       .OutHeight(OutHeight),
       .Pool(Pool),
