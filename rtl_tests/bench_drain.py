@@ -10,7 +10,8 @@ from rtl_tests.pools import from_parameters, words
 from rtl_tests.streams import job, parameter, reset, seeded, start, until
 
 RING, SLOTS = 1 << parameter("RingBits"), parameter("Slots")
-HEIGHT, ROW = parameter("OutHeight"), parameter("MapWidth") * SLOTS
+HEIGHT, WORDS = parameter("OutHeight"), parameter("MapWidth") * SLOTS
+ROW = parameter("RowWords")
 POOL = from_parameters(job()["parameters"])
 
 # address, emit, first, live, erase
@@ -20,10 +21,10 @@ Word = tuple[int, int, int, int, int]
 def expected(number: int) -> list[Word]:
     """Words of an output row, counted over frames."""
     if POOL is None:
-        return [((number * ROW + i) % RING, 1, 1, 1, 1) for i in range(ROW)]
+        return [((number * ROW + i) % RING, 1, 1, 1, 1) for i in range(WORDS)]
     frame, row = divmod(number, HEIGHT)
     found = []
-    for window in words(POOL, SLOTS, frame, row):
+    for window in words(POOL, SLOTS, frame, row, ROW):
         for i, (at, live, erase) in enumerate(window):
             ends = (int(i == len(window) - 1), int(i == 0))
             found.append((at % RING, *ends, int(live), int(erase)))

@@ -10,11 +10,14 @@ from networks import Convolution, chain, residual
 from jp_hw import boards
 from jp_hw.boards import Board
 from jp_hw.ir import Network, Shape
-from jp_hw.schedule import Placement
+from jp_hw.macs import count
+from jp_hw.schedule import Placement, schedule
 from jp_hw.schedule.allocate import Allocation, allocate, candidates, measured
 from jp_hw.schedule.assign import assign, longest_first
+from jp_hw.schedule.cycles import simulate_cycles
 from jp_hw.schedule.estimate import Resources, estimate
 from jp_hw.schedule.exchange import Way, cheapest, exchange
+from jp_hw.schedule.explain import explain
 
 BOARD = boards.load("pynq-z2")
 LAYERS = (
@@ -106,3 +109,28 @@ def test_swaps_leave_the_busiest_pe_less_to_do() -> None:
         gains.append(after / before)
     assert max(gains) <= 1.0
     assert min(gains) < 0.97
+
+
+KERNEL = Convolution(16, kernel=(5, 5), padding=(2, 2))
+
+
+def test_a_layer_without_columns_for_its_borders_takes_less_memory() -> None:
+    """On a board without room for the borders' weights they are done without; on others not."""
+    network = chain(9, Shape(12, 12, 12), (KERNEL, KERNEL), density=0.6)
+    large = schedule(network, BOARD)
+    assert not large.untrimmed
+    with_borders = allocate(candidates(network, measured(network), len(network.layers)), BOARD)
+    blocks = estimate(with_borders.layers).bram18
+    small = schedule(network, small_board(bram18=blocks * 2 // 3))
+    assert small.untrimmed >= {"layer0"} or small.untrimmed >= {"layer1"}
+    assert not estimate(small.layers).exceeds(small.board.budget.usable)
+    for design in (large, small):
+        counts = count(network, network.samples, untrimmed=design.untrimmed)
+        run = simulate_cycles(design, network.samples)
+        assert [layer.executed for layer in counts] == run.macs.tolist()
+        more = [layer.executed > layer.macs for layer in counts]
+        assert more == [not layer.trimmed and layer.map_width > 1 for layer in design.layers]
+    report = explain(small, network.samples)
+    assert [layer.macs for layer in report.layers] == [
+        layer.macs / len(network.samples) for layer in counts
+    ]

@@ -45,9 +45,13 @@ def schedule(
 
 
 def _channels(layer: "LayerReport") -> str:
-    """Channels of a PE, interleaved columns (x2) and output streams (/2) where there are several."""
+    """Channels of a PE, interleaved columns (x2) and output streams (/2) where there are several.
+
+    A + is for layers that also compute what lies beside their map.
+    """
     columns = "" if layer.columns == 1 else f" x{layer.columns}"
-    return f"{layer.channels}{columns}" + ("" if layer.streams == 1 else f" /{layer.streams}")
+    streams = "" if layer.streams == 1 else f" /{layer.streams}"
+    return f"{layer.channels}{columns}{streams}" + ("" if layer.trimmed else " +")
 
 
 def _saving(share: float | None) -> str:

@@ -21,8 +21,9 @@ Bound = Literal["MACs", "tokens"]
 class LayerReport:
     """One layer; all figures per image, means over the images.
 
-    channels: output channels (times interleaved columns) per PE. macs: of all PEs; busiest: MACs of
-    the PE that has most on an image; drain: cycles in which a PE reads sums out; tokens: cycles of
+    channels: output channels (times interleaved columns) per PE. trimmed: whether nothing beside the map
+    is computed. macs: of all PEs, those within the map; busiest: all MACs of the PE that has most on an
+    image; drain: cycles in which a PE reads sums out; tokens: cycles of
     its slowest token stream, row markers included. bound: what its cycles come from. utilization:
     MACs / (PEs x cycles per image). one_more: share of the layer's own cycles that one more PE (or,
     bound by tokens, twice the streams) would save at best, None where there are no more channels.
@@ -33,6 +34,7 @@ class LayerReport:
     channels: int
     columns: int
     streams: int
+    trimmed: bool
     macs: float
     busiest: float
     drain: int
@@ -115,6 +117,7 @@ def _layer(
         layer.slots,
         columns,
         len(layer.streams),
+        layer.trimmed,
         macs,
         work - drain,
         drain,
