@@ -15,7 +15,7 @@ import numpy as np
 
 from jp_hw.boards import Board, Budget
 from jp_hw.ir import Int, Network
-from jp_hw.schedule.allocate import Allocation, Load, Samples, allocation
+from jp_hw.schedule.allocate import MAX_STREAMS, Allocation, Load, Samples, allocation
 from jp_hw.schedule.assign import assign
 from jp_hw.schedule.build import Placement, build_layers, layer_design, saves
 from jp_hw.schedule.design import LayerDesign
@@ -23,8 +23,8 @@ from jp_hw.schedule.estimate import IO, Resources, estimate, layer_resources, wi
 from jp_hw.schedule.interleave import MOST, fault, interleave
 from jp_hw.schedule.memories import paired
 
-Columns = tuple[int, ...]
-"""Columns interleaved, of every layer."""
+Shape = tuple[tuple[int, int], ...]
+"""Columns interleaved and output streams, of every layer."""
 WINDOW = (0.75, 1.05)
 """Ways are listed whose cycles are so many times today's."""
 PRICES = (0.0, 1.0, 8.0)
@@ -32,7 +32,9 @@ PRICES = (0.0, 1.0, 8.0)
 EASE = (1.0, 0.3, 0.1, 0.03, 0.0)
 """What is left of a board goes to layers that are nearly the slowest: prices of their work."""
 STEPS = 6
-"""So many layers' interleaved columns are changed at most."""
+"""So many layers' interleaved columns or streams are changed at most."""
+HEAVY = 5
+"""Of so many layers, those that take most of the board, and of as many of the slowest."""
 ROUNDS = 8
 """Ways are listed so many times, as long as that pays: each time only those around what was found, and
 what a layer costs depends on how its neighbours are computed."""
@@ -93,30 +95,33 @@ class _Round:
         self, network: Network, samples: Samples, limits: Limits, start: Allocation
     ) -> None:
         self.network, self.samples, self.limits, self.start = network, samples, limits, start
-        self.listed: dict[Columns, list[Way]] = {}
+        self.listed: dict[tuple[object, ...], list[Way]] = {}
 
     def best(self) -> Allocation | None:
         """The fastest that fits; None if it is the one to start from."""
-        names = [layer.name for layer in self.network.layers]
-        now = tuple(self.start.candidates.columns.get(name, 1) for name in names)
+        columns = self.start.candidates.columns
+        now: Shape = tuple(
+            (columns.get(layer.name, 1), place.streams)
+            for layer, place in zip(self.network.layers, self.start.places, strict=True)
+        )
         reached = {now: self.goal(now)}
         for _ in range(0 if self.network.dense else STEPS):
             for other in self.neighbours(now):
                 if other not in reached:
                     reached[other] = self.goal(other)
-            best = min(reached, key=lambda columns: reached[columns])
+            best = min(reached, key=lambda shape: reached[shape])
             if reached[best] >= reached[now]:
                 break
             now = best
         misses = 0
-        for columns in sorted(reached, key=lambda columns: reached[columns]):
-            ways = self.ways(columns)
+        for shape in sorted(reached, key=lambda shape: reached[shape]):
+            ways = self.ways(shape)
             for goal in _goals(ways):
-                if goal < reached[columns]:
+                if goal < reached[shape]:
                     continue
                 for ease in EASE:
                     chosen = _chosen(ways, goal, self.limits, ease)
-                    found = None if chosen is None else self.built(columns, chosen)
+                    found = None if chosen is None else self.built(shape, chosen)
                     if found is not None and found.cycles <= self.start.cycles:
                         return found
                 misses += 1
@@ -124,20 +129,28 @@ class _Round:
                     return None
         return None
 
-    def factors(self, columns: Columns) -> dict[str, int]:
+    def factors(self, shape: Shape) -> dict[str, int]:
         """Columns by layer."""
-        return {layer.name: n for layer, n in zip(self.network.layers, columns, strict=True)}
+        return {layer.name: n for layer, (n, _) in zip(self.network.layers, shape, strict=True)}
 
-    def neighbours(self, columns: Columns) -> Iterator[Columns]:
-        """With twice or half as many columns of one layer interleaved."""
+    def neighbours(self, shape: Shape) -> Iterator[Shape]:
+        """With twice or half as many columns or streams of one layer."""
+        heavy = sorted(self.start.layers, key=lambda layer: -layer_resources(layer).lut)
+        some = {layer.name for layer in heavy[:HEAVY]} | set(self.start.order[:HEAVY])
         for i, layer in enumerate(self.network.layers):
-            for factor in (2 * columns[i], columns[i] // 2):
-                if 1 <= factor <= MOST and fault(layer, factor) is None:
-                    yield (*columns[:i], factor, *columns[i + 1 :])
+            columns, streams = shape[i]
+            others = (
+                [(n, streams) for n in (2 * columns, columns // 2)] if layer.name in some else []
+            )
+            if layer.requantize is not None:
+                others += [(columns, n) for n in (2 * streams, streams // 2)]
+            for n, parts in others:
+                if 1 <= n <= MOST and 1 <= parts <= MAX_STREAMS and fault(layer, n) is None:
+                    yield (*shape[:i], (n, parts), *shape[i + 1 :])
 
-    def goal(self, columns: Columns) -> float:
+    def goal(self, shape: Shape) -> float:
         """The least cycles for which there are ways that fit."""
-        ways = self.ways(columns)
+        ways = self.ways(shape)
         goals = _goals(ways)
         low, high = 0, len(goals)
         while low < high:
@@ -148,22 +161,28 @@ class _Round:
                 high = middle
         return goals[low] if low < len(goals) else np.inf
 
-    def ways(self, columns: Columns) -> list[list[Way]]:
-        """Of every layer. They depend on how its own columns and its sources' are interleaved."""
+    def ways(self, shape: Shape) -> list[list[Way]]:
+        """Of every layer. They depend on columns and streams, its own and those of its sources."""
         network, at = self.network, {layer.name: i for i, layer in enumerate(self.network.layers)}
         keys = [
-            (i, columns[i], *(columns[at[s.tensor]] for s in layer.sources if s.tensor in at))
+            (i, shape[i], *(shape[at[s.tensor]] for s in layer.sources if s.tensor in at))
             for i, layer in enumerate(network.layers)
         ]
         missing = [i for i, key in enumerate(keys) if key not in self.listed]
         if missing:
-            factors = self.factors(columns)
+            factors = self.factors(shape)
             inside = interleave(network, factors)
             every = self.samples.loads(inside, factors)
             wide = self.samples.loads(inside, factors, [layer.name for layer in network.layers])
             places = [
-                replace(p, channel_of=assign(load.work, min(len(p.channel_of), load.channels)))
-                for p, load in zip(self.start.places, every, strict=True)
+                replace(
+                    place,
+                    channel_of=assign(
+                        load.work, min(max(len(place.channel_of), streams), load.channels)
+                    ),
+                    streams=streams,
+                )
+                for place, load, (_, streams) in zip(self.start.places, every, shape, strict=True)
             ]
             designs = {d.name: d for d in build_layers(inside, places)}
             for i in missing:
@@ -203,9 +222,9 @@ class _Round:
                 need = layer_resources(replace(design, block_ring=block_ring))
                 yield Way(place, work, max(work, tokens), need)
 
-    def built(self, columns: Columns, ways: Sequence[Way]) -> Allocation | None:
+    def built(self, shape: Shape, ways: Sequence[Way]) -> Allocation | None:
         """The allocation of some ways, None if the board does not hold it."""
-        factors, places = self.factors(columns), [way.place for way in ways]
+        factors, places = self.factors(shape), [way.place for way in ways]
         names = (layer.name for layer in self.network.layers)
         untrimmed = [name for name, place in zip(names, places, strict=True) if not place.trimmed]
         inside = interleave(self.network, factors)
