@@ -50,7 +50,7 @@ def test_classes_and_origins_say_exactly_what_is_reached(
 @settings(max_examples=300, derandomize=True, deadline=None)
 @given(geometries, st.lists(st.integers(0, 2), min_size=4, max_size=4))
 def test_taps_of_equal_weights_share_a_class(geometry: Geometry, names: list[int]) -> None:
-    found = axis(*geometry, same=names[: geometry[2]])
+    found = axis(*geometry, same=tuple(names[: geometry[2]]))
     exact = {(i, names[tap], out) for i, tap, out in reaches(*geometry)}
     assert decoded(found) == exact
     assert len(found.classes) <= len(axis(*geometry).classes)

@@ -35,7 +35,7 @@ def with_queues(design: Design, depth: int) -> float:
 
 
 def test_a_layer_gets_deep_queues_where_that_saves_cycles(tmp_path: Path) -> None:
-    design = schedule(uneven(8), BOARD, pes=30)
+    design = schedule(uneven(12), BOARD, pes=40)
     depths = {layer.name: layer.fifo_depth for layer in design.layers}
     assert DEEP in depths.values()
     assert with_queues(design, DEEP) <= GAIN * with_queues(design, 32)
@@ -44,10 +44,10 @@ def test_a_layer_gets_deep_queues_where_that_saves_cycles(tmp_path: Path) -> Non
     assert [layer.fifo_depth for layer in again.layers] == list(depths.values())
 
 
-@pytest.mark.parametrize(("network", "bram18"), [(uneven(0), 280), (uneven(8), 12)])
+@pytest.mark.parametrize(("network", "bram18"), [(uneven(0), 280), (uneven(12), 12)])
 def test_no_deep_queues_where_they_bring_nothing_or_nothing_is_left(
     network: Network, bram18: int
 ) -> None:
     budget = BOARD.budget.model_copy(update={"bram18": bram18})
-    design = schedule(network, BOARD.model_copy(update={"budget": budget}), pes=30)
+    design = schedule(network, BOARD.model_copy(update={"budget": budget}), pes=40)
     assert all(layer.fifo_depth < DEEP for layer in design.layers)

@@ -1,6 +1,8 @@
 """Which PE computes which output channel."""
 
 from collections.abc import Mapping
+from functools import lru_cache
+from hashlib import blake2b
 
 import numpy as np
 
@@ -44,11 +46,31 @@ def assign(work: Int, pes: int) -> Int:
 
     What counts is the busiest PE of every frame. Longest first, then swaps.
 
-    work: int64 (samples, channels). Returns channel_of, int64 (pes, slots), -1 for unused slots.
+    work: int64 (samples, channels). Returns channel_of, int64 (pes, slots), -1 for unused slots. What
+    was asked for before is remembered.
     """
-    channel_of = longest_first(work, pes)
-    if 1 < pes < work.shape[1]:
-        _swap(work, channel_of)
+    return _assigned(_Work(work), pes).copy()
+
+
+class _Work:
+    """An array that can be a key."""
+
+    def __init__(self, values: Int) -> None:
+        self.values = values
+        self.key = (values.shape, blake2b(values.tobytes()).digest())
+
+    def __hash__(self) -> int:
+        return hash(self.key)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Work) and self.key == other.key
+
+
+@lru_cache(maxsize=4096)
+def _assigned(work: _Work, pes: int) -> Int:
+    channel_of = longest_first(work.values, pes)
+    if 1 < pes < work.values.shape[1]:
+        _swap(work.values, channel_of)
     return channel_of
 
 

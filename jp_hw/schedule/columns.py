@@ -85,11 +85,11 @@ def axes(source: Source, inputs: Shape, layer: Layer, trimmed: bool = True) -> t
     return vertical, horizontal
 
 
-def _equal_taps(weights: Int, axis_: int) -> list[int]:
+def _equal_taps(weights: Int, axis_: int) -> tuple[int, ...]:
     """Per kernel row (axis 2) or column (3), the first one with the same weights."""
     slices = np.moveaxis(weights, axis_, 0).reshape(weights.shape[axis_], -1)
     first: dict[bytes, int] = {}
-    return [first.setdefault(taps.tobytes(), i) for i, taps in enumerate(slices)]
+    return tuple(first.setdefault(taps.tobytes(), i) for i, taps in enumerate(slices))
 
 
 def lane_columns(

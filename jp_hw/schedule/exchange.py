@@ -25,7 +25,7 @@ from jp_hw.schedule.memories import paired
 
 Shape = tuple[tuple[int, int], ...]
 """Columns interleaved and output streams, of every layer."""
-WINDOW = (0.75, 1.05)
+WINDOW = (0.8, 1.02)
 """Ways are listed whose cycles are so many times today's."""
 PRICES = (0.0, 1.0, 8.0)
 """Prices of a share of the board's DSP slices and flip-flops, in shares of its LUTs."""
@@ -304,7 +304,7 @@ def _spreads(load: Load, cycles: float) -> Iterator[Int]:
             continue
         channel_of = assign(load.work, pes)
         found = load.pe_cycles(channel_of)
-        if found < 0.99 * last and found <= WINDOW[1] * cycles:
+        if found < 0.98 * last and found <= WINDOW[1] * cycles:
             last = found
             yield channel_of
         if work / pes + drained < WINDOW[0] * cycles:

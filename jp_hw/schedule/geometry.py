@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from jp_hw.ir import Pool
 
@@ -40,6 +41,7 @@ class Axis:
         return [self.done.count(i) for i in range(len(self.class_of))]
 
 
+@lru_cache(maxsize=1024)
 def axis(
     inputs: int,
     outputs: int,
@@ -47,8 +49,8 @@ def axis(
     stride: int,
     padding: int,
     dilation: int,
-    same: Sequence[int] | None = None,
-    windows: Sequence[Sequence[int]] | None = None,
+    same: tuple[int, ...] | None = None,
+    windows: tuple[tuple[int, ...], ...] | None = None,
     spread: int = 1,
     trimmed: bool = True,
 ) -> Axis:
@@ -116,9 +118,11 @@ def _parts(classes: tuple[Taps, ...]) -> tuple[tuple[int, int, int], ...]:
     return tuple(parts)
 
 
-def windows(pool: Pool | None, direction: int, outputs: int) -> list[list[int]]:
+def windows(pool: Pool | None, direction: int, outputs: int) -> tuple[tuple[int, ...], ...]:
     """Per output, the rows (direction 0) or columns (1) of sums that it is the greatest of."""
-    return [[i] for i in range(outputs)] if pool is None else pool.taps(direction, outputs)
+    if pool is None:
+        return tuple((i,) for i in range(outputs))
+    return tuple(tuple(taps) for taps in pool.taps(direction, outputs))
 
 
 def ring_rows(axes: Sequence[Axis], needs: Sequence[Sequence[int]], rows: int) -> int:

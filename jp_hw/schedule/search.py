@@ -30,6 +30,8 @@ Arrange = Callable[[Queues], Allocation]
 """An allocation with some queues' words; raises DoesNotFit."""
 TRIES = 8
 """So many ways to interleave columns are tried at most."""
+FULL_TRIES = 4
+"""On a full board, where layers exchange what they have anyway, so many."""
 DEEP_TRIES = 3
 """So many layers are tried with deep queues at most."""
 DEEP = 512
@@ -70,7 +72,7 @@ def search(network: Network, board: Board, pes: int | None) -> Allocation:
         best = _deepened(_allocating(candidates(network, samples, pes, trimmed=False), board))
     tried: set[tuple[tuple[str, int], ...]] = set()
     queue = [] if network.dense else _worth_widening(best.allocation)
-    while queue and len(tried) < TRIES and not best.allocation.full:
+    while queue and len(tried) < (FULL_TRIES if best.allocation.full else TRIES):
         columns = wider(network, best.allocation.candidates.columns, queue.pop(0))
         key = tuple(sorted((columns or {}).items()))
         if columns is None or key in tried:
