@@ -96,10 +96,10 @@ def kept(
 ) -> Int:
     """Kept MACs of one source of a layer for every sum, int64 (n, height, width, channels).
 
-    more: if given, the sums of so many columns on both sides of the map are counted, too, and those
-    that no pooling window looks at.
     values: the source's tensor, (n, h, w, channels). A dense convolution of 0/1 maps counts exactly.
     Sums that no pooling window looks at are never computed, so they count 0.
+    more: if given, count the sums of so many columns on both sides of the map, too, and those of the
+    columns that no pooling window looks at (what a layer executes that is not trimmed).
     """
     wider = more or 0
     result = convolve(

@@ -57,6 +57,7 @@ def test_counts_equal_a_count_of_single_products(kind: str) -> None:
             name=layer.name,
             images=images,
             macs=macs,
+            executed=macs,
             dense_macs=layer.map.height
             * layer.map.width
             * sum(source.weights.size for source in layer.sources),
@@ -67,6 +68,37 @@ def test_counts_equal_a_count_of_single_products(kind: str) -> None:
         )
         assert result.macs_per_image == macs / images
         assert 0 < result.macs_kept < 1
+
+
+def executed(source: Source, layer: Layer, values: Int) -> int:
+    """Products in the rows that a layer computes, whether their columns lie on its map or beside it."""
+    rows = looked_at(layer).any(axis=1)
+    per_in, per_out = source.weights.shape[1], layer.map.channels // source.groups
+    found = 0
+    for k, c, i, j in np.argwhere(source.weights):
+        channel = k // per_out * per_in + c
+        for row, column in np.ndindex(values.shape[1:3]):
+            y, late = divmod(row + source.padding[0] - i * source.dilation[0], source.stride[0])
+            x_late = (column + source.padding[1] - j * source.dilation[1]) % source.stride[1]
+            if not late and not x_late and 0 <= y < layer.map.height and rows[y]:
+                found += int((values[:, row, column, channel] != 0).sum())
+    return found
+
+
+@pytest.mark.parametrize("kind", ["stride and padding", "dilation", "residual", "pooled"])
+def test_untrimmed_layers_also_execute_what_lies_beside_the_map(kind: str) -> None:
+    network = KINDS[kind]
+    tensors = golden.tensors(network, network.samples)
+    untrimmed = {layer.name for layer in network.layers}
+    more = 0
+    for layer, result in zip(
+        network.layers, count(network, network.samples, untrimmed=untrimmed), strict=True
+    ):
+        assert result.executed == sum(
+            executed(source, layer, tensors[source.tensor]) for source in layer.sources
+        )
+        more += result.executed - result.macs
+    assert more > 0
 
 
 def test_a_pool_that_skips_rows_saves_their_products() -> None:
