@@ -20,23 +20,27 @@ from jp_hw.train import TrainConfig, train
 from jp_hw.train.config import sizes, validated
 from jp_hw.train.show import Bars
 
-BALANCE = 8
 SHARES = {"mlp3": (0.02, 0.03, 0.045, 0.06)}
 """Shares of MACs that weight pruning alone tries."""
 
 
 def weights_alone(config: TrainConfig, share: float) -> TrainConfig:
-    """The same run without any activation pruning: no thresholds, no penalty, all inputs."""
+    """The same run without any activation pruning: no thresholds, no penalty, all inputs and weights."""
     rates = (1.0,) * sizes(config.model, config.model_args)[1]
-    values = config.model_dump() | {"macs": share, "densities": None, "winner_rates": rates}
-    return validated(values | {"mac_penalty": 0.0, "input_theta": 0.0, "sensitivity": 0})
+    values = config.model_dump() | {"macs": share, "densities": None, "weights": None}
+    values |= {"winner_rates": rates, "mac_penalty": 0.0, "input_theta": 0.0, "sensitivity": 0}
+    return validated(values)
 
 
-def variants(config: TrainConfig, shares: tuple[float, ...]) -> dict[str, TrainConfig]:
+def variants(
+    config: TrainConfig, shares: tuple[float, ...], balance: int
+) -> dict[str, TrainConfig]:
     """Every run by name, the joint one first; one dense stage serves all."""
     runs = {"joint": config}
     runs |= {f"weights-{share:g}": weights_alone(config, share) for share in shares}
-    return runs | {f"balance-{BALANCE}": validated(config.model_dump() | {"balance": BALANCE})}
+    if balance > 1:
+        runs[f"balance-{balance}"] = validated(config.model_dump() | {"balance": balance})
+    return runs
 
 
 def figures(name: str, folder: Path, data: Path) -> dict[str, Any]:
@@ -60,14 +64,20 @@ def comparison(rows: list[dict[str, Any]]) -> dict[str, Any]:
         if good
         else max(alone, key=lambda row: row["integer_accuracy"])
     )
+    balanced = [row for row in rows if row["run"].startswith("balance-")]
     return {
         "joint_macs": first["macs_per_image"],
         "weights_alone_macs": chosen["macs_per_image"],
         "weights_alone_run": chosen["run"],
         "equal_accuracy": bool(good),
         "times_fewer_macs": chosen["macs_per_image"] / first["macs_per_image"],
-        "balance_costs_accuracy": first["integer_accuracy"] - rows[-1]["integer_accuracy"],
-        "balance_macs": rows[-1]["macs_per_image"],
+        "balance": [
+            {
+                "costs_accuracy": first["integer_accuracy"] - row["integer_accuracy"],
+                "macs": row["macs_per_image"],
+            }
+            for row in balanced
+        ],
     }
 
 
@@ -93,6 +103,9 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--runs", type=Path, required=True, help="folder of the runs")
     parser.add_argument("--shares", type=float, nargs="+", help="MACs left by weight pruning alone")
+    parser.add_argument(
+        "--balance", type=int, default=8, help="groups of balanced pruning, 1: none"
+    )
     parser.add_argument("--set", action="append", default=[], help="KEY=VALUE, as of jp-hw train")
     parser.add_argument("--from", dest="base", type=Path, help="run whose dense network to take")
     options = parser.parse_args()
@@ -100,7 +113,7 @@ def main() -> None:
     console, rows = Console(stderr=True), []
     base = options.base
     config = configured(options.model, None, None, settings=options.set)
-    for name, variant in variants(config, shares).items():
+    for name, variant in variants(config, shares, options.balance).items():
         folder = options.runs / f"{options.model}-{name}"
         if not (folder / "result" / zoo.JSON).is_file():
             console.print(f"{options.model} {name}")
