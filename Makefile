@@ -34,7 +34,8 @@ format: $(READY)
 bench: $(READY)  ## benchmarks, as JSON on standard output
 	$(BIN)/python -m benchmarks
 	$(BIN)/python -m benchmarks.dense_twin
-	$(BIN)/python -m benchmarks.scale
+	$(BIN)/python -m benchmarks.networks
+	$(BIN)/python -m benchmarks.alexnet
 
 N ?= 100
 fuzz: $(READY)  ## N random networks: golden, csim, RTL (a tenth) and the cycle model, all equal

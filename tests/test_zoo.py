@@ -36,7 +36,12 @@ class Bar(NamedTuple):
     macs_kept: float
 
 
-BARS = {"mlp3": Bar(0.95, 0.004, 0.009), "resnet8": Bar(0.7, 0.025, 0.05)}
+BARS = {
+    "convnet5": Bar(0.7, 0.015, 0.12),
+    "mlp3": Bar(0.95, 0.004, 0.009),
+    "resnet8": Bar(0.7, 0.025, 0.05),
+    "resnet32": Bar(0.75, 0.01, 0.12),
+}
 
 
 def split(n: int) -> Split:

@@ -135,16 +135,16 @@ def _beats(keep: Memory, live: np.ndarray) -> Int:
     count, height, width, channels = live.shape
     size, row_bytes = height * width * channels, width * channels
     kept = np.stack(keep.values, axis=1).reshape(-1)[:size]
-    flat = live.reshape(count, -1) & (kept != 0)
-    most = BEAT + -(-BEAT // row_bytes)
-    beats = np.zeros((count, -(-size // BEAT), 1 + most), np.int64)
-    for n in range(count):
-        for place in range(size):
-            beat = beats[n, place // BEAT]
-            if flat[n, place]:
-                beat[0] += 1
-                beat[beat[0]] = n * size + place
-            if (place + 1) % row_bytes == 0:
-                beat[0] += 1
-                beat[beat[0]] = MARKER_COLUMN
+    beats_per_frame = -(-size // BEAT)
+    # every byte may be followed by a row's end
+    present = np.zeros((count, beats_per_frame * BEAT, 2), np.bool_)
+    present[:, :size, 0] = live.reshape(count, -1) & (kept != 0)
+    present[:, row_bytes - 1 : size : row_bytes, 1] = True
+    present = present.reshape(count, beats_per_frame, 2 * BEAT)
+    frame, beat, event = np.nonzero(present)
+    place = frame * size + beat * BEAT + event // 2
+    beats = np.zeros((count, beats_per_frame, 1 + BEAT + -(-BEAT // row_bytes)), np.int64)
+    beats[..., 0] = present.sum(-1)
+    rank = present.cumsum(-1)[frame, beat, event]
+    beats[frame, beat, rank] = np.where(event % 2, MARKER_COLUMN, place)
     return beats
