@@ -1,8 +1,9 @@
 """The zoo's convolutional networks on their boards: cycles of real images, utilization, exactness.
 
-``python -m benchmarks.networks [--data DIR] [--only NAME] [--images N]`` generates each network, compares
-100 images in csim and 4 in RTL (with and without stalls) with the golden model, and predicts the cycles
-of N test images. Times are of this machine, as ratios where they compare. Prints one JSON object.
+``python -m benchmarks.networks [--data DIR] [--only NAME] [--images N]`` generates each network,
+compares 100 images in csim and 4 in RTL (with and without stalls) with the golden model, and predicts
+the cycles of N test images. Times are of this machine, as ratios where they compare. Prints one JSON
+object.
 """
 
 import argparse

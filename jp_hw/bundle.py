@@ -151,7 +151,12 @@ def _manifest(build: Build, hashes: Mapping[str, str]) -> dict[str, object]:
         "registers": {register.name: register.offset for register in register_map(names)},
         "expected_counters": {
             layer.name: {"macs": layer.executed, "frames": len(build.images)}
-            for layer in count(network, build.images, untrimmed=build.design.untrimmed)
+            for layer in count(
+                network,
+                build.images,
+                untrimmed=build.design.untrimmed,
+                computed=build.design.computed,
+            )
         },
         "files": dict(hashes),
     }

@@ -69,6 +69,7 @@ def read_input(spec: Input, images: np.ndarray) -> Int:
 
 def pool(rule: Pool, totals: NDArray[Number], output: Shape) -> NDArray[Number]:
     """Greatest value of every window; totals: integers or floats (n, height, width, channels)."""
+    totals = totals.reshape(*totals.shape[:3], -1, rule.across).max(-1)
     rows, columns = rule.taps(0, output.height), rule.taps(1, output.width)
     tall = np.stack([totals[:, taps[0] : taps[-1] + 1].max(1) for taps in rows], axis=1)
     return np.stack([tall[:, :, taps[0] : taps[-1] + 1].max(2) for taps in columns], axis=2)

@@ -130,13 +130,27 @@ class Pool:
     """Max pooling of a map of `size` (height, width) accumulators per channel.
 
     window, stride and padding (above and to the left) are (vertical, horizontal). What lies outside
-    the map does not count.
+    the map does not count. across: so many neighbouring channels of sums become one; only where
+    columns are interleaved (`schedule.interleave`), and no file holds it.
     """
 
     size: tuple[int, int]
     window: tuple[int, int]
     stride: tuple[int, int]
     padding: tuple[int, int] = (0, 0)
+    across: int = 1
+
+    @property
+    def side_by_side(self) -> "Pool":
+        """The same with the channels that it looks across side by side, as columns."""
+        if self.across == 1:
+            return self
+        return Pool(
+            (self.size[0], self.size[1] * self.across),
+            (self.window[0], self.across),
+            (self.stride[0], self.across),
+            self.padding,
+        )
 
     def taps(self, axis: int, outputs: int) -> list[list[int]]:
         """Map positions of each of `outputs` windows along an axis (0 vertical, 1 horizontal)."""
@@ -167,7 +181,7 @@ class Layer:
         """Shape of the sums, before pooling."""
         if self.pool is None:
             return self.output
-        return Shape(*self.pool.size, self.output.channels)
+        return Shape(*self.pool.size, self.output.channels * self.pool.across)
 
 
 @dataclass(frozen=True)
@@ -230,15 +244,16 @@ class Network:
         Positions differ only in which taps fall outside the map, and any tap's contribution may be
         zero, so the bound of all taps together holds for every position and every partial sum.
         """
-        low = np.zeros(layer.output.channels, np.int64)
-        high = np.zeros(layer.output.channels, np.int64)
+        low = np.zeros(layer.map.channels, np.int64)
+        high = np.zeros(layer.map.channels, np.int64)
         for source in layer.sources:
             least, most = self.tensor_limits(source.tensor)
             flat = source.weights.reshape(len(source.weights), -1)
             positive, negative = np.maximum(flat, 0).sum(1), np.minimum(flat, 0).sum(1)
             low += positive * min(least, 0) + negative * max(most, 0)
             high += positive * max(most, 0) + negative * min(least, 0)
-        return low, high
+        sums = (layer.output.channels, -1)
+        return low.reshape(sums).min(1), high.reshape(sums).max(1)
 
     def live(self, values: np.ndarray) -> NDArray[np.bool_]:
         """Which of some weights or activations the array works on: the non-zero ones, or all."""
@@ -343,7 +358,7 @@ def _verify_source(layer: Layer, source: Source, known: Mapping[str, Shape]) -> 
         )
     out, per_group = source.weights.shape[:2]
     shape = known[source.tensor]
-    if out != layer.output.channels or source.groups < 1 or out % source.groups:
+    if out != layer.map.channels or source.groups < 1 or out % source.groups:
         raise JpHwError(f"{where}: {out} output channels in {source.groups} groups do not fit")
     if per_group * source.groups != shape.channels:
         raise JpHwError(f"{where}: weights for {per_group * source.groups} channels on {shape}")
@@ -357,6 +372,8 @@ def _verify_source(layer: Layer, source: Source, known: Mapping[str, Shape]) -> 
 def _verify_pool(layer: Layer, pool: Pool) -> None:
     if min(*pool.size, *pool.window, *pool.stride) < 1 or min(pool.padding) < 0:
         raise JpHwError(f"layer {layer.name}: a pool's sizes must be >= 1, its padding >= 0")
+    if pool.across < 1 or (pool.across > 1 and (pool.window[1], pool.stride[1]) != (1, 1)):
+        raise JpHwError(f"layer {layer.name}: a pool looks across channels or columns, not both")
     for axis, outputs in enumerate((layer.output.height, layer.output.width)):
         if not all(pool.taps(axis, outputs)):
             raise JpHwError(

@@ -43,11 +43,16 @@ class LayerCount:
 
 
 def count(
-    network: Network, images: np.ndarray, batch: int = 500, untrimmed: Collection[str] = ()
+    network: Network,
+    images: np.ndarray,
+    batch: int = 500,
+    untrimmed: Collection[str] = (),
+    computed: Network | None = None,
 ) -> list[LayerCount]:
     """Count per layer over images, integers (n, height, width, channels).
 
-    untrimmed: names of layers that also compute what is beside the map.
+    untrimmed: names of layers that also compute what is beside the map: that of `computed`, the same
+    network with columns interleaved.
     """
     macs = np.zeros(len(network.layers), np.int64)
     executed = np.zeros(len(network.layers), np.int64)
@@ -58,10 +63,9 @@ def count(
             for source in layer.sources:
                 tokens[i] += np.count_nonzero(network.live(values[source.tensor]))
                 own = values[source.tensor]
-                macs[i] += (inside := int(kept(network, layer, source, own).sum()))
-                if layer.name in untrimmed:
-                    inside = int(kept(network, layer, source, own, beside(network, layer)).sum())
-                executed[i] += inside
+                macs[i] += int(kept(network, layer, source, own).sum())
+        executed += _executed(computed or network, images[start : start + batch], untrimmed)
+    executed = np.where([layer.name in untrimmed for layer in network.layers], executed, macs)
     return [
         LayerCount(
             layer.name,
@@ -76,6 +80,18 @@ def count(
         )
         for i, layer in enumerate(network.layers)
     ]
+
+
+def _executed(network: Network, images: np.ndarray, untrimmed: Collection[str]) -> Int:
+    """MACs of the untrimmed layers, those beside the map included; 0 for the others."""
+    executed = np.zeros(len(network.layers), np.int64)
+    values = golden.tensors(network, images) if untrimmed else {}
+    for i, layer in enumerate(network.layers):
+        if layer.name in untrimmed:
+            wider = beside(network, layer)
+            for source in layer.sources:
+                executed[i] += kept(network, layer, source, values[source.tensor], wider).sum()
+    return executed
 
 
 def beside(network: Network, layer: Layer) -> int:

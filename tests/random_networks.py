@@ -126,6 +126,9 @@ def pools(draw: Draw, sums: Shape) -> tuple[Pool | None, Shape]:
         -(-(side + pad) // step) for side, pad, step in zip(sides, padding, stride, strict=True)
     ]
     height, width = (draw(st.integers(1, count)) for count in most)
+    if sums.width % window[1] == 0 and draw(st.booleans()):  # columns side by side
+        stride, padding = (stride[0], window[1]), (padding[0], 0)
+        width = sums.width // window[1]
     return Pool(sides, window, stride, padding), Shape(height, width, sums.channels)
 
 

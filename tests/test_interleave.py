@@ -14,9 +14,10 @@ from jp_hw import boards, golden
 from jp_hw.build import emit, open_build
 from jp_hw.csim import csim
 from jp_hw.errors import JpHwError
-from jp_hw.ir import INPUT, Network, Shape
+from jp_hw.ir import INPUT, Network, Pool, Shape
 from jp_hw.macs import count
-from jp_hw.schedule import schedule
+from jp_hw.schedule import Placement, place, schedule
+from jp_hw.schedule.assign import assign, channel_work
 from jp_hw.schedule.cycles import simulate_cycles
 from jp_hw.schedule.interleave import interleave, tensor, wider
 from jp_hw.simulate import simulate
@@ -31,6 +32,25 @@ def few_channels() -> Network:
     wide = grown.layer("wide", (INPUT, Convolution(3, (5, 5), padding=(2, 2))), density=1.0)
     down = grown.layer("down", (wide, Convolution(4, stride=(2, 2))), density=0.3)
     return grown.network(down)
+
+
+def tiled() -> Network:
+    """Pools whose windows lie side by side, one by one column; a reader of each, and one of both."""
+    grown = Builder(5, Shape(8, 16, 2), signed=True)
+    wide = Convolution(3, (5, 5), padding=(2, 2))
+    one = grown.layer(
+        "one", (INPUT, wide), pool=Pool((8, 16), (2, 2), (2, 2)), output=Shape(4, 8, 3)
+    )
+    rows = Pool((4, 8), (3, 1), (1, 1), (1, 0))
+    two = grown.layer(
+        "two", (one, Convolution(4, padding=(1, 1))), pool=rows, output=Shape(4, 8, 4), leaky=True
+    )
+    both = Pool((4, 8), (2, 4), (1, 4), (1, 0))
+    three = grown.layer(
+        "three", (two, Convolution(5, padding=(1, 1))), (one, Convolution(5, (1, 1))), pool=both,
+        output=Shape(5, 2, 5),
+    )  # fmt: skip
+    return grown.network(three)
 
 
 @given(networks(), st.integers(0, 1 << 20))
@@ -75,8 +95,10 @@ def test_what_cannot_be_interleaved_is_named() -> None:
     with pytest.raises(JpHwError, match=r"layer wide: 16 columns .* 1 to 8"):
         interleave(network, {"wide": 16})
     pools = next(layer.name for layer in pooled().layers if layer.pool is not None)
-    with pytest.raises(JpHwError, match=f"layer {pools}: 2 columns .* where it pools"):
+    with pytest.raises(JpHwError, match=f"layer {pools}: 2 columns .* do not lie side by side"):
         interleave(pooled(), {pools: 2})
+    assert wider(tiled(), {}, "three") == {"one": 1, "two": 1, "three": 2, "logits": 1}
+    assert wider(tiled(), {"three": 2}, "three") is None
     vectors = mlp(1, (8, 6, 4))
     assert wider(vectors, {}, vectors.layers[0].name) is None
 
@@ -90,6 +112,45 @@ def test_the_scheduler_gives_the_slowest_layer_more_pes_than_channels() -> None:
     alone = schedule(network, BOARD, pes=6)
     faster = simulate_cycles(design, images).cycles_per_image
     assert faster < 0.7 * simulate_cycles(alone, images).cycles_per_image
+
+
+def test_pools_of_interleaved_columns() -> None:
+    """A window's columns of sums become channels that the pool looks across."""
+    network, columns = tiled(), {"one": 4, "two": 2, "three": 2}
+    other = interleave(network, columns)
+    one, two, three = other.layers[:3]
+    assert one.pool == Pool((8, 2), (2, 1), (2, 1), across=2)
+    assert (one.map, one.output) == (Shape(8, 2, 24), Shape(4, 2, 12))
+    assert two.pool == Pool((4, 4), (3, 1), (1, 1), (1, 0))
+    assert three.pool is not None and three.pool.side_by_side.window == (2, 4)
+    values, changed = (golden.tensors(n, network.samples) for n in (network, other))
+    for name, value in values.items():
+        assert np.array_equal(tensor(value, columns.get(name, 1)), changed[name])
+
+
+@pytest.mark.skipif(icarus_version() is None, reason="Icarus is not installed")
+@pytest.mark.parametrize("trimmed", [True, False])
+def test_pools_of_interleaved_columns_are_bit_exact(tmp_path: Path, trimmed: bool) -> None:
+    network, columns = tiled(), {"one": 4, "two": 2, "three": 2}
+    computed = interleave(network, columns)
+    tensors = golden.tensors(computed, computed.samples)
+    places = [
+        Placement(
+            assign(channel_work(computed, layer, tensors), 2 + i),
+            streams=1 if layer is computed.layers[-1] else 2,
+            columns=columns.get(layer.name, 1),
+            trimmed=trimmed,
+        )
+        for i, layer in enumerate(computed.layers)
+    ]
+    design = place(network, BOARD, 100.0, places)
+    build = open_build(emit(design).write(tmp_path / "build"))
+    assert np.array_equal(csim(build.folder, build.images), golden.run(network, build.images))
+    for stall in (0.0, 0.3):
+        report = simulate(build, len(build.images), simulator="icarus", stall=stall)
+        assert report.passed and report.mismatches == 0 and report.counters_exact
+        if stall == 0.0:
+            assert report.predicted == report.run.cycles_per_image
 
 
 @pytest.mark.skipif(icarus_version() is None, reason="Icarus is not installed")

@@ -14,7 +14,7 @@ from jp_hw.schedule.assign import assign, channel_work, column_work
 from jp_hw.schedule.build import Placement, build_layers, channels_read
 from jp_hw.schedule.design import LayerDesign
 from jp_hw.schedule.estimate import estimate, heaviest, with_memories
-from jp_hw.schedule.interleave import Factors, interleave
+from jp_hw.schedule.interleave import Factors, interleave, sums_per_column
 from jp_hw.schedule.interleave import tensor as interleaved
 
 WORTH = 0.15
@@ -80,7 +80,7 @@ def loads(
     for layer in network.layers:
         more = beside(network, layer) if layer.name in untrimmed else None
         tokens = tuple((s.tensor, _tokens(network, s.tensor, tensors)) for s in layer.sources)
-        taps = 1 if layer.pool is None else int(np.prod(layer.pool.window))
+        taps = 1 if layer.pool is None else int(np.prod(layer.pool.side_by_side.window))
         result.append(
             Load(
                 channel_work(network, layer, tensors, more) if work is None else work[layer.name],
@@ -132,7 +132,7 @@ class Samples:
         """Work of a layer's channels, (samples, channels * factor)."""
         own = (self.wide if wide else self.work)[layer.name]
         first = -beside(self.network, layer) if wide else 0
-        part = np.arange(first, first + own.shape[1]) % factor
+        part = np.arange(first, first + own.shape[1]) // sums_per_column(layer) % factor
         parts = [own[:, part == i].sum(1) for i in range(factor)]
         return np.stack(parts, axis=-1).reshape(len(own), -1)
 

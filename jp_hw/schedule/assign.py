@@ -24,13 +24,15 @@ def column_work(
 
     more: columns on both sides of the map that are counted, too (see `macs.kept`).
     """
-    return sum(
+    work: Int = sum(
         (
             kept(network, layer, source, tensors[source.tensor], more).sum(1)
             for source in layer.sources
         ),
         start=np.zeros(1, np.int64),
     )
+    of_outputs: Int = work.reshape(*work.shape[:2], layer.output.channels, -1).sum(-1)
+    return of_outputs
 
 
 def channel_work(

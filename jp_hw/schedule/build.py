@@ -76,7 +76,8 @@ def layer_design(
 
     producers: the designs of earlier layers by name; they fix the token formats.
     """
-    mapping = columns.Mapping.of(placement.channel_of)
+    across = 1 if layer.pool is None else layer.pool.across
+    mapping = columns.Mapping.of(placement.channel_of, across)
     row_words = row_pitch(network, layer, mapping.slots, placement.trimmed)
     low, high = network.layer_limits(layer)
     accumulator_bits = thresholds.accumulator_bits(int(low.min()), int(high.max()))
@@ -126,7 +127,7 @@ def layer_design(
         slots=mapping.slots,
         channel_of=placement.channel_of,
         map_height=layer.map.height,
-        map_width=layer.map.width,
+        map_width=layer.map.width * across,
         out_height=layer.output.height,
         out_width=layer.output.width,
         value_bits=max(t.value_bits + (signed and not t.value_signed) for t in tokens),
@@ -167,11 +168,12 @@ def row_pitch(network: Network, layer: Layer, slots: int, trimmed: bool) -> int:
     used for anything else: there the distance is a power of two, which divides the ring.
     """
     width = layer.map.width
+    words = slots * (1 if layer.pool is None else layer.pool.across)
     read = {x for window in windows(layer.pool, 1, layer.output.width) for x in window}
     most = 0 if trimmed else beside(network, layer)
     if trimmed or (most == 0 and len(read) == width):
-        return width * slots
-    return 1 << ((width + most) * slots - 1).bit_length()
+        return width * words
+    return 1 << ((width + most) * words - 1).bit_length()
 
 
 def _streams(

@@ -22,20 +22,34 @@ from jp_hw.schedule.geometry import Axis, axis, windows
 
 @dataclass(frozen=True)
 class Mapping:
-    """Where a layer's output channels live. pe_of, slot_of: int64 (out channels,)."""
+    """Where a layer's output channels live. pe_of, slot_of: int64 (out channels,).
+
+    across: channels of sums that a pool makes one of: they lie side by side, as columns would.
+    """
 
     pes: int
     slots: int
     pe_of: Int
     slot_of: Int
+    across: int = 1
+
+    @property
+    def column_words(self) -> int:
+        """Accumulators from a column of sums to the next."""
+        return self.slots * self.across
 
     @classmethod
-    def of(cls, channel_of: Int) -> "Mapping":
+    def of(cls, channel_of: Int, across: int = 1) -> "Mapping":
         """From channel_of, int64 (pes, slots) with -1 for unused slots."""
         pe, slot = np.nonzero(channel_of >= 0)
         order = np.argsort(channel_of[pe, slot])
         pes, slots = channel_of.shape
-        return cls(pes, slots, pe[order], slot[order])
+        return cls(pes, slots, pe[order], slot[order], across)
+
+    def place(self, sums: Int) -> tuple[Int, Int]:
+        """PE and place within a column of channels of sums."""
+        channel, part = np.divmod(sums, self.across)
+        return self.pe_of[channel], part * self.slots + self.slot_of[channel]
 
     def physical(self, first_pe: int, pes: int) -> Int:
         """Physical channel of every output channel in a stream, -1 for those of other streams."""
@@ -115,6 +129,7 @@ def lane_columns(
     per_in = source.weights.shape[1]
     per_out = source.weights.shape[0] // source.groups
     channel = physical_in[(out // per_out) * per_in + within]
+    pe_of, place_of = mapping.place(out)
     roots = sorted({root for root, _, _ in rows.parts})
     steps = max(len(taps) for taps in rows.classes)
     parts = []
@@ -124,10 +139,9 @@ def lane_columns(
             for step, (ky, dy) in enumerate(rows.classes[root]):
                 for kx, dx in col_taps:
                     use = (tap_y == ky) & (tap_x == kx) & (channel >= 0)
-                    offset = dy * row_words + dx * mapping.slots + mapping.slot_of[out[use]]
+                    offset = dy * row_words + dx * mapping.column_words + place_of[use]
                     group = first + channel[use]
-                    pe = mapping.pe_of[out[use]]
-                    parts.append((pe, group * steps + step, offset, values[use]))
+                    parts.append((pe_of[use], group * steps + step, offset, values[use]))
     empty = np.zeros(0, np.int64)
     pe, place, offset, weight = (
         np.concatenate([empty, *arrays])
@@ -182,7 +196,7 @@ def lane(
         memory(
             f"{prefix}_columns",
             (Field("term", column_bits), np.array(cols.class_of) * columns.channels),
-            (base, np.array(cols.origin) * mapping.slots % ring),
+            (base, np.array(cols.origin) * mapping.column_words % ring),
         ),
         memory(f"{prefix}_masks", *((Field(f"pe{p}", 1), own) for p, own in enumerate(masks))),
     )  # fmt: skip
@@ -299,18 +313,18 @@ def pool_design(layer: Layer) -> PoolDesign | None:
     """How the PEs of a layer pool while they drain."""
     if layer.pool is None:
         return None
-    tables = []
+    pool, tables = layer.pool.side_by_side, []
     for i, (name, outputs) in enumerate(
         (("rows", layer.output.height), ("columns", layer.output.width))
     ):
-        taps = layer.pool.taps(i, outputs)
-        starts = [n * layer.pool.stride[i] - layer.pool.padding[i] for n in range(outputs)]
+        taps = pool.taps(i, outputs)
+        starts = [n * pool.stride[i] - pool.padding[i] for n in range(outputs)]
         live = [sum(1 << (t - start) for t in row) for row, start in zip(taps, starts, strict=True)]
         last = [
             sum(1 << (t - starts[n]) for t in row if not any(t in later for later in taps[n + 1 :]))
             for n, row in enumerate(taps)
         ]
-        bits = layer.pool.window[i]
+        bits = pool.window[i]
         tables.append(
             memory(
                 f"{layer.name}_pool_{name}",
@@ -318,5 +332,4 @@ def pool_design(layer: Layer) -> PoolDesign | None:
                 (Field("last", bits), np.array(last)),
             )
         )
-    pool = layer.pool
     return PoolDesign(pool.window, pool.stride, pool.padding, *tables)

@@ -16,10 +16,10 @@ from math import gcd
 import numpy as np
 
 from jp_hw.errors import JpHwError
-from jp_hw.ir import Int, Layer, Network, Requantize, Shape, Source
+from jp_hw.ir import Int, Layer, Network, Pool, Requantize, Shape, Source
 
 Factors = Mapping[str, int]
-"""Columns interleaved, by layer; 1 unless given. The input and what is pooled always have 1."""
+"""Columns interleaved, by layer; 1 unless given. The input always has 1."""
 MOST = 8
 """So many columns are interleaved at most."""
 
@@ -64,24 +64,52 @@ def fault(layer: Layer, factor: int) -> str | None:
     where = f"layer {layer.name}: {factor} columns cannot be interleaved"
     if not 1 <= factor <= MOST:
         return f"{where}, but 1 to {MOST}"
-    if factor > 1 and layer.pool is not None:
-        return f"{where} where it pools"
+    if factor > 1 and not _tiled(layer):
+        return f"{where}: its pooling windows do not lie side by side"
     if layer.output.width % factor:
         return f"{where}: its output has {layer.output.width}"
     return None
 
 
+def sums_per_column(layer: Layer) -> int:
+    """Columns of sums that make one of a layer's output, where its windows lie side by side."""
+    return 1 if layer.pool is None else layer.pool.window[1]
+
+
+def _tiled(layer: Layer) -> bool:
+    """Whether every column of sums belongs to just one output column."""
+    pool = layer.pool
+    if pool is None:
+        return True
+    window, stride, padding = pool.window[1], pool.stride[1], pool.padding[1]
+    return window == stride and padding == 0 and pool.size[1] == window * layer.output.width
+
+
 def _layer(layer: Layer, factors: Factors) -> Layer:
     own, shape = factors.get(layer.name, 1), layer.output
+    sums = 1 if own == 1 else own * sums_per_column(layer)
     return replace(
         layer,
         sources=tuple(
-            _source(source, factors.get(source.tensor, 1), own, layer.map.width // own)
+            _source(source, factors.get(source.tensor, 1), sums, layer.map.width // sums)
             for source in layer.sources
         ),
         bias=np.repeat(layer.bias, own),
         output=Shape(shape.height, shape.width // own, shape.channels * own),
         requantize=_rule(layer.requantize, own),
+        pool=layer.pool if layer.pool is None or own == 1 else _pool(layer.pool, sums),
+    )
+
+
+def _pool(pool: Pool, sums: int) -> Pool:
+    """The pool of interleaved columns: a window's columns have become channels, too."""
+    height, width = pool.size
+    return Pool(
+        (height, width // sums),
+        (pool.window[0], 1),
+        (pool.stride[0], 1),
+        (pool.padding[0], 0),
+        across=pool.window[1],
     )
 
 
