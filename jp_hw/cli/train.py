@@ -58,6 +58,9 @@ def train(
     init: Annotated[
         str | None, typer.Option(help="Zoo network, artifact or .safetensors to start from.")
     ] = None,
+    teacher: Annotated[
+        Path | None, typer.Option(help="Run whose dense network teaches this one, in all stages.")
+    ] = None,
     until: Annotated[str | None, typer.Option(help="Stop after this stage.")] = None,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object only.")] = False,
 ) -> None:
@@ -74,8 +77,9 @@ def train(
     )  # fmt: skip
     command = shlex.join(["jp-hw", *sys.argv[1:]])
     run(
-        config, data, out, command=command, base=base, init=init, until=stage_name(until), json=json
-    )
+        config, data, out, command=command, base=base, init=init, tutor=teacher,
+        until=stage_name(until), json=json,
+    )  # fmt: skip
 
 
 def configured(
@@ -169,6 +173,7 @@ def run(
     command: str,
     base: Path | None,
     init: str | None = None,
+    tutor: Path | None = None,
     until: "StageName | None",
     json: bool,
 ) -> None:
@@ -181,8 +186,9 @@ def run(
     console = Console(quiet=json)
     with Bars(console) as bars:
         info = run_all(
-            config, data, out, command=command, progress=bars, until=until, base=base, init=init
-        )
+            config, data, out, command=command, progress=bars, until=until, base=base, init=init,
+            tutor=tutor,
+        )  # fmt: skip
     if info is None:
         console.print(f"Stopped after stage {until}; the same without --until goes on.")
         if json:

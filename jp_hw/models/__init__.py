@@ -10,6 +10,7 @@ from jp_hw.errors import JpHwError
 from jp_hw.models.convnet import alexnet, convnet5
 from jp_hw.models.mlp import mlp3
 from jp_hw.models.resnet import resnet8, resnet32
+from jp_hw.models.resnet9 import resnet9
 
 __all__ = ["MODELS", "ModelSpec", "build", "mac_layers", "spec"]
 
@@ -34,6 +35,7 @@ MODELS: Mapping[str, ModelSpec] = {
     "mlp3": ModelSpec("mnist", (28, 28, 1), 10, mlp3),
     "convnet5": ModelSpec("cifar10", (24, 24, 3), 10, convnet5),
     "resnet8": ModelSpec("cifar10", (32, 32, 3), 10, resnet8),
+    "resnet9": ModelSpec("cifar10", (32, 32, 3), 10, resnet9),
     "resnet32": ModelSpec("cifar10", (32, 32, 3), 10, resnet32),
     "alexnet": ModelSpec("imagefolder", (227, 227, 3), 1000, alexnet),
 }

@@ -1,9 +1,13 @@
 """Residual networks for CIFAR-10: MLPerf Tiny's ResNet-8, and ResNet-32."""
 
+from typing import TypeVar
+
 from torch import Tensor, nn
 
 from jp_hw.models.activation import activation as activation_of
 from jp_hw.nn import Winner
+
+Net = TypeVar("Net", bound=nn.Module)
 
 
 class Block(nn.Module):
@@ -85,7 +89,7 @@ def resnet8(
     ``widths`` gives the channels of each stack one by one. The stem is as wide as the first stack.
     Weights of convolutions are initialized after He et al. (arXiv 1502.01852).
     """
-    return _initialized(
+    return initialized(
         ResNet(widths or _widths(width), 1, classes, _stem(width, widths), activation)
     )
 
@@ -96,7 +100,7 @@ def resnet32(width: int = 16, classes: int = 10, activation: str = "relu") -> Re
     The paper's wide variant is ``width=160`` with ``activation="leaky_relu"``; its stem has 16
     channels, as has the standard one.
     """
-    return _initialized(ResNet(_widths(width), 5, classes, 16, activation))
+    return initialized(ResNet(_widths(width), 5, classes, 16, activation))
 
 
 def _widths(width: int) -> tuple[int, ...]:
@@ -110,8 +114,8 @@ def _stem(width: int, widths: tuple[int, ...] | None) -> int:
     return widths[0] if widths else width
 
 
-def _initialized(model: ResNet) -> ResNet:
-    """He initialization for the convolutions."""
+def initialized(model: Net) -> Net:
+    """The network, its convolutions initialized after He et al. (arXiv 1502.01852)."""
     for module in model.modules():
         if isinstance(module, nn.Conv2d):
             nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")

@@ -14,10 +14,12 @@ NonNegative = Annotated[float, Field(ge=0.0)]
 StageName = Literal["dense", "prune", "dynamic", "static"]
 STAGES: tuple[StageName, ...] = ("dense", "prune", "dynamic", "static")
 DENSE_FIELDS = (
-    "model", "model_args", "init", "seed", "holdout", "batch_size", "optimizer", "momentum",
+    "model", "model_args", "init", "teacher", "seed", "holdout", "batch_size", "optimizer", "momentum",
     "weight_decay", "label_smoothing", "precision", "dense", "shift", "shift_share", "flip",
 )  # fmt: skip
 """What decides the dense stage: runs that agree in these share their dense baseline."""
+TAUGHT_FIELDS = ("distill", "temperature")
+"""What decides it, too, where a teacher takes part."""
 
 
 class Stage(BaseModel):
@@ -46,6 +48,16 @@ class Stage(BaseModel):
         return self.lr * rise * 0.5 * (1.0 + math.cos(math.pi * progress))
 
 
+class Teacher(BaseModel):
+    """The dense network of another run that teaches this one: what it is, its weights' digest."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    model: str
+    model_args: dict[str, Any] = {}
+    digest: str
+
+
 class TrainConfig(BaseModel):
     """A training run: dense baseline, weight pruning, dynamic winners, static thresholds.
 
@@ -54,6 +66,7 @@ class TrainConfig(BaseModel):
 
     - ``init``: digest of the weights that the dense stage starts from (``initial``), None for random
       ones from the seed.
+    - ``teacher``: network that teaches in all stages, the dense one included (``teacher``).
     - ``holdout``: training images, the last ones, kept out of training for all decisions;
       ``calibration``: training images, the first ones, that thresholds are set with.
     - ``weight_decay``: on weights, not on biases and normalization.
@@ -80,7 +93,7 @@ class TrainConfig(BaseModel):
       channel of a batch (see ``losses``). It takes as long as a tenth of a step; with ``mac_every``,
       layers take turns, each in one of so many steps, with so many times the weight.
     - ``distill``: share of the distillation loss (arXiv 1503.02531, ``temperature``) from the
-      dense baseline in all later stages.
+      ``teacher``, or else from the dense baseline in all later stages.
     - ``shift``: images move by up to so many pixels in x and y, a ``shift_share`` of them;
       ``flip``: half of them are mirrored.
     - ``dropout``: the paper's 0.5 * sqrt(winner rate) behind each Winner, dynamic stage only;
@@ -99,6 +112,7 @@ class TrainConfig(BaseModel):
     model: str
     model_args: dict[str, Any] = {}
     init: str | None = None
+    teacher: Teacher | None = None
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
     holdout: Annotated[int, Field(ge=1)] = 10_000
     calibration: Annotated[int, Field(ge=1)] = 10_000
@@ -159,6 +173,8 @@ class TrainConfig(BaseModel):
             raise ValueError("weights goes with macs: densities say how many weights survive")
         if self.winner_rates is None and not self.sensitivity:
             raise ValueError("without winner_rates, sensitivity must say with how many images")
+        if self.teacher is not None and not self.distill:
+            raise ValueError("a teacher needs a share of the loss: set distill, e.g. to 0.7")
         if self.quantize == 1:
             raise ValueError("quantize needs 2 to 8 bits, or 0 for none")
         if self.sensitivity > self.holdout:

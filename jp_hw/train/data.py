@@ -36,6 +36,11 @@ def layout(model: nn.Module) -> torch.memory_format:
     return torch.channels_last if last else torch.contiguous_format
 
 
+def placed(model: nn.Module, device: str) -> nn.Module:
+    """The network on a device, its kernels in the memory format of its maps."""
+    return model.to(device, memory_format=layout(model))  # type: ignore[call-overload,no-any-return]
+
+
 class Batches:
     """Training images, kept padded so that a shift, a crop and a flip are one gather.
 

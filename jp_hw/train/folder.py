@@ -3,12 +3,13 @@
 import json
 import shutil
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from jp_hw.errors import JpHwError
-from jp_hw.train import checkpoint, initial
-from jp_hw.train.config import DENSE_FIELDS, TrainConfig, validated
+from jp_hw.train import checkpoint
+from jp_hw.train.config import DENSE_FIELDS, TAUGHT_FIELDS, TrainConfig, validated
 
 CONFIG = "config.json"
 
@@ -37,11 +38,11 @@ def open_run(
     config: TrainConfig,
     command: str,
     base: str | Path | None,
-    weights: Path | None = None,
+    files: Mapping[str, bytes] | None = None,
 ) -> None:
     """Create the run folder with its config and command line, and the dense stage of ``base``.
 
-    weights: a file to start from, which is copied.
+    files: weights that the run needs, by name.
     """
     fresh = not (folder / "checkpoint" / checkpoint.LATEST).is_file()
     if base is not None and fresh:
@@ -50,8 +51,8 @@ def open_run(
         folder.mkdir(parents=True, exist_ok=True)
         checkpoint.write_text(folder / "command.txt", (command or " ".join(sys.argv)) + "\n")
         checkpoint.write_text(folder / CONFIG, config.model_dump_json(indent=1) + "\n")
-        if weights is not None and fresh:
-            shutil.copyfile(weights, folder / initial.FILE)
+        for name, content in (files or {}).items():
+            (folder / name).write_bytes(content)
         if base is not None and fresh:
             shutil.copytree(Path(base) / "dense", folder / "dense", dirs_exist_ok=True)
             part = folder / ".checkpoint.part"
@@ -71,19 +72,23 @@ def plain(config: TrainConfig) -> dict[str, Any]:
 
 def _check_base(base: Path, config: TrainConfig) -> None:
     """The other run must have a dense stage, and the same settings for it."""
-    if not (base / CONFIG).is_file():
-        raise JpHwError(
-            f"{base} is no training run: give the run whose dense network to start from"
-        )
-    if not (base / "dense" / checkpoint.LATEST).is_file():
-        raise JpHwError(f"the dense stage in {base} is not finished: run its command again")
-    theirs, mine = _config(base), plain(config)
-    keys = [key for key in DENSE_FIELDS if theirs.get(key) != mine[key]]
+    theirs, mine = plain(dense_config(base)), plain(config)
+    fields = (*DENSE_FIELDS, *TAUGHT_FIELDS) if config.teacher else DENSE_FIELDS
+    keys = [key for key in fields if theirs.get(key) != mine[key]]
     if keys:
         raise JpHwError(
             f"the dense network in {base} was trained with another {', '.join(keys)}: "
             "give the same options"
         )
+
+
+def dense_config(run: Path) -> TrainConfig:
+    """The config of a run whose dense stage is finished; raise JpHwError where there is none."""
+    if not (run / CONFIG).is_file():
+        raise JpHwError(f"{run} is no training run: give the folder of one")
+    if not (run / "dense" / checkpoint.LATEST).is_file():
+        raise JpHwError(f"the dense stage in {run} is not finished: run its command again")
+    return validated(_config(run))
 
 
 def _config(folder: Path) -> dict[str, Any]:

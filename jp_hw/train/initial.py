@@ -5,7 +5,6 @@ dense-sparse-dense training (Han et al., arXiv 1607.04381): it reaches a better 
 many epochs from random weights.
 """
 
-import hashlib
 from pathlib import Path
 
 import torch
@@ -29,10 +28,10 @@ def source(name: str | Path) -> Path:
     return path if path.suffix == ".safetensors" else zoo.load(name).folder / zoo.TENSORS
 
 
-def digest(path: Path) -> str:
-    """What identifies the weights. Raise JpHwError when the file cannot be read."""
+def content(path: Path) -> bytes:
+    """The file's bytes. Raise JpHwError when it cannot be read."""
     try:
-        return hashlib.sha256(path.read_bytes()).hexdigest()
+        return path.read_bytes()
     except OSError as error:
         raise JpHwError(f"{path} cannot be read ({error}): give a trained network") from error
 

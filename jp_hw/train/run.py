@@ -5,6 +5,7 @@ the end of the dense stage), sensitivity.json, plots and, at the end, result/.
 """
 
 import csv
+import hashlib
 import io
 import json
 import time
@@ -18,8 +19,8 @@ from torch import Tensor
 from jp_hw import datasets, models, zoo
 from jp_hw.datasets import Dataset
 from jp_hw.errors import JpHwError
-from jp_hw.train import checkpoint, finish, folder, initial, plots, stages
-from jp_hw.train.config import STAGES, StageName, TrainConfig
+from jp_hw.train import checkpoint, finish, folder, initial, plots, stages, teacher
+from jp_hw.train.config import STAGES, StageName, TrainConfig, validated
 from jp_hw.train.data import Batches, layout, to_float, to_nchw
 from jp_hw.train.measure import Measure, measure
 from jp_hw.train.state import RunState, fresh, from_checkpoint, network, to_checkpoint
@@ -77,33 +78,50 @@ def train(
     until: StageName | None = None,
     base: str | Path | None = None,
     init: str | Path | None = None,
+    tutor: str | Path | None = None,
 ) -> dict[str, Any] | None:
     """Train (or go on with) the run in folder ``out`` and return the artifact's model.json.
 
     ``data``: a folder, a loaded data set, or None for the environment's. ``until``: stop after
     that stage, and return None where others are left. ``base``: another run of the same dense
     settings, whose dense stage is taken over. ``init``: a zoo network, an artifact or a safetensors file
-    whose weights the dense stage starts from. Running the same config in the same folder again
+    whose weights the dense stage starts from. ``tutor``: a run whose dense network teaches this
+    one. Running the same config in the same folder again
     resumes at the last finished epoch and ends in bit-identical weights. Raise JpHwError when the
     folder belongs to another run or to something else, when data are missing, or when the loss is
     not finite.
     """
     where = Path(out)
-    weights = None if init is None else initial.source(init)
-    if weights is not None:
-        config = config.model_copy(update={"init": initial.digest(weights)})
-        initial.load_into(network(config), weights)  # or say why not before anything is written
+    config, files = _with_networks(config, init, tutor)
     folder.claim(where, config)
     spec = models.spec(config.model)
     dataset = data if isinstance(data, Dataset) else datasets.load(spec.dataset, data)
     _check(dataset, config)
-    folder.open_run(where, config, command, base, weights)
+    folder.open_run(where, config, command, base, files)
     shown = progress or Silent()
     if config.processes == 1:
         return _run(ALONE, config, dataset, where, command, shown, until)
     with Relay(shown) as relay:
         launch(config.processes, _run, config, dataset, where, command, relay.remote, until)
     return zoo.load(where).info if (where / "result" / zoo.JSON).is_file() else None
+
+
+def _with_networks(
+    config: TrainConfig, init: str | Path | None, tutor: str | Path | None
+) -> tuple[TrainConfig, dict[str, bytes]]:
+    """The config that names the other networks of a run, and their files; refuse what does not fit."""
+    files = {}
+    if init is not None:
+        weights = initial.source(init)
+        files[initial.FILE] = initial.content(weights)
+        digest = hashlib.sha256(files[initial.FILE]).hexdigest()
+        config = config.model_copy(update={"init": digest})
+        initial.load_into(network(config), weights)
+    if tutor is not None:
+        teaching, files[teacher.FILE] = teacher.source(tutor)
+        config = validated(config.model_dump() | {"teacher": teaching})
+        teacher.check(config)
+    return config, files
 
 
 def _run(
@@ -127,6 +145,7 @@ def _run(
     saved = checkpoint.load(where / "checkpoint")
     init = where / initial.FILE if config.init else None
     state = from_checkpoint(config, saved) if saved else fresh(config, init)
+    state.tutor = teacher.load(where, config)
     material.batches.layout = layout(state.model)
     last = STAGES.index(until) if until else len(STAGES) - 1
     _train_stages(state, material, where, progress if team.leads else Silent(), last, team)

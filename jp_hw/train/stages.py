@@ -168,7 +168,9 @@ def _plain(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
 
 
 def _teacher(state: RunState) -> nn.Module | None:
-    """The dense baseline in eval mode, all Winners off, where distillation needs it."""
+    """Who teaches, in eval mode, all Winners off: the tutor or, after its stage, the dense baseline."""
+    if state.tutor is not None:
+        return state.tutor
     if not state.teacher or not state.config.distill:
         return None
     return dense_model(state.config, state.teacher)

@@ -12,7 +12,7 @@ from jp_hw.errors import JpHwError
 from jp_hw.nn import Winner, winners
 from jp_hw.train import budget, checkpoint, initial, optimizers, pruning
 from jp_hw.train.config import STAGES, TrainConfig
-from jp_hw.train.data import layout
+from jp_hw.train.data import placed
 from jp_hw.train.pruning import InputMoments
 
 
@@ -21,7 +21,8 @@ class RunState:
     """A run between two epochs: ``epoch`` epochs of stage number ``stage`` are done.
 
     ``uses``: per layer how often each kernel position is used per image (``budget.uses``);
-    ``rates``: winner rates of the hidden Winners; ``analyses``: of sensitivity, by stage.
+    ``rates``: winner rates of the hidden Winners; ``analyses``: of sensitivity, by stage;
+    ``teacher``: tensors of the dense baseline; ``tutor``: another run's network that teaches instead.
     """
 
     config: TrainConfig
@@ -36,6 +37,7 @@ class RunState:
     teacher: dict[str, Tensor] = field(default_factory=dict)
     history: list[dict[str, Any]] = field(default_factory=list)
     analyses: dict[str, Any] = field(default_factory=dict)
+    tutor: nn.Module | None = None
 
     @property
     def done(self) -> bool:
@@ -62,9 +64,8 @@ class RunState:
 
 
 def network(config: TrainConfig) -> nn.Module:
-    """A freshly initialized network, its kernels in the memory format of its maps."""
-    model = models.build(config.model, config.model_args)
-    return model.to(config.device, memory_format=layout(model))  # type: ignore[call-overload,no-any-return]
+    """A freshly initialized network on the run's device."""
+    return placed(models.build(config.model, config.model_args), config.device)
 
 
 def fresh(config: TrainConfig, init: Path | None = None) -> RunState:
