@@ -56,7 +56,8 @@ def train(
         Path | None, typer.Option("--from", help="Run whose dense network to start from.")
     ] = None,
     init: Annotated[
-        str | None, typer.Option(help="Zoo network, artifact or .safetensors to start from.")
+        str | None,
+        typer.Option(help="Zoo network, artifact, RUN/dense or .safetensors to start from."),
     ] = None,
     teacher: Annotated[
         Path | None, typer.Option(help="Run whose dense network teaches this one, in all stages.")

@@ -84,10 +84,10 @@ def train(
 
     ``data``: a folder, a loaded data set, or None for the environment's. ``until``: stop after
     that stage, and return None where others are left. ``base``: another run of the same dense
-    settings, whose dense stage is taken over. ``init``: a zoo network, an artifact or a safetensors file
-    whose weights the dense stage starts from. ``tutor``: a run whose dense network teaches this
-    one. Running the same config in the same folder again
-    resumes at the last finished epoch and ends in bit-identical weights. Raise JpHwError when the
+    settings, whose dense stage is taken over. ``init``: a zoo network, an artifact, RUN/dense or a
+    safetensors file whose weights the dense stage starts from. ``tutor``: a run whose dense network
+    teaches this one. Running the same config in the same folder again resumes at the last finished
+    epoch and ends in bit-identical weights. Raise JpHwError when the
     folder belongs to another run or to something else, when data are missing, or when the loss is
     not finite.
     """
@@ -112,11 +112,9 @@ def _with_networks(
     """The config that names the other networks of a run, and their files; refuse what does not fit."""
     files = {}
     if init is not None:
-        weights = initial.source(init)
-        files[initial.FILE] = initial.content(weights)
-        digest = hashlib.sha256(files[initial.FILE]).hexdigest()
-        config = config.model_copy(update={"init": digest})
-        initial.load_into(network(config), weights)
+        files[initial.FILE] = weights = initial.read(init)
+        initial.load_into(network(config), weights, init)
+        config = config.model_copy(update={"init": hashlib.sha256(weights).hexdigest()})
     if tutor is not None:
         teaching, files[teacher.FILE] = teacher.source(tutor)
         config = validated(config.model_dump() | {"teacher": teaching})

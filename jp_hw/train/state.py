@@ -76,7 +76,7 @@ def fresh(config: TrainConfig, init: Path | None = None) -> RunState:
     torch.manual_seed(config.seed)
     model = network(config)
     if init is not None:
-        initial.load_into(model, init)
+        initial.load_into(model, initial.read(init), init)
     layers = models.mac_layers(model)
     pruning.attach(layers)
     height, width, channels = models.spec(config.model).input_shape

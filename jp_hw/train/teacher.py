@@ -8,12 +8,11 @@ import hashlib
 from pathlib import Path
 
 import torch
-from safetensors.torch import save
-from torch import Tensor, nn
+from torch import nn
 
 from jp_hw import models
 from jp_hw.errors import JpHwError
-from jp_hw.train import checkpoint, folder, initial
+from jp_hw.train import folder, initial
 from jp_hw.train.config import Teacher, TrainConfig
 from jp_hw.train.data import placed
 
@@ -27,10 +26,7 @@ def source(run: str | Path) -> tuple[Teacher, bytes]:
     Raise JpHwError where the folder is no training run, or its dense stage is not finished.
     """
     config = folder.dense_config(Path(run))
-    saved = checkpoint.load(Path(run) / "dense")
-    tensors: dict[str, Tensor] = {} if saved is None else saved.tensors
-    prefix = "teacher."
-    content = save({k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)})
+    content = initial.dense_network(Path(run) / initial.DENSE)
     digest = hashlib.sha256(content).hexdigest()
     return Teacher(model=config.model, model_args=config.model_args, digest=digest), content
 
@@ -61,5 +57,5 @@ def load(where: Path, config: TrainConfig) -> nn.Module | None:
         return None
     with torch.random.fork_rng(devices=[]):  # building draws initial weights
         model = models.build(config.teacher.model, config.teacher.model_args)
-    initial.load_into(model, where / FILE)
+    initial.load_into(model, initial.read(where / FILE), where / FILE)
     return placed(model, config.device).eval()
