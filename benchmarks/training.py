@@ -112,6 +112,7 @@ def main() -> None:
     )
     parser.add_argument("--set", action="append", default=[], help="KEY=VALUE, as of jp-hw train")
     parser.add_argument("--from", dest="base", type=Path, help="run whose dense network to take")
+    parser.add_argument("--teacher", type=Path, help="run whose dense network teaches all")
     options = parser.parse_args()
     shares = tuple(options.shares or SHARES.get(options.model, (0.1, 0.15, 0.2, 0.25)))
     console, rows = Console(stderr=True), []
@@ -122,7 +123,9 @@ def main() -> None:
         if not (folder / "result" / zoo.JSON).is_file():
             console.print(f"{options.model} {name}")
             with Bars(console) as bars:
-                train(variant, options.data, folder, progress=bars, base=base)
+                train(
+                    variant, options.data, folder, progress=bars, base=base, tutor=options.teacher
+                )
         base = base or folder
         rows.append(figures(name, folder, options.data))
     console.print(table(options.model, rows))

@@ -5,16 +5,23 @@ from functools import lru_cache
 from hashlib import blake2b
 
 import numpy as np
+from numpy.typing import NDArray
 
 from jp_hw.ir import Int, Layer, Network
 from jp_hw.macs import kept
 
-SWAPS = 100
-"""So many swaps at most, which suffices: hardly ever are there more than thirty."""
+SWAPS = 400
+"""So many swaps and attempts at most, which suffices."""
+STUCK = 8
+"""So many of the PEs that cost most are tried before swapping ends."""
+DOUBLINGS = 4
+"""Costs are loads to the power of two to this."""
 CHANCE = 1000
 """MACs of a PE per frame under which the samples are no guide: what is even for them is so by chance."""
 EVEN = 1.005
 """Swaps end when the busiest PE has no more to do than this, against the mean."""
+
+Float = NDArray[np.float64]
 
 
 def column_work(
@@ -46,7 +53,8 @@ def channel_work(
 def assign(work: Int, pes: int) -> Int:
     """Spread output channels over PEs: the same number of slots each, work as even as can be.
 
-    What counts is the busiest PE of every frame. Longest first, then swaps.
+    What counts is the busiest PE of every frame. Longest first, then swaps (a p-norm in the place of
+    the maximum: Alon et al., "Approximation schemes for scheduling on parallel machines", 1998).
 
     work: int64 (samples, channels). Returns channel_of, int64 (pes, slots), -1 for unused slots. What
     was asked for before is remembered.
@@ -98,33 +106,47 @@ def longest_first(work: Int, pes: int) -> Int:
 
 
 def _swap(work: Int, channel_of: Int) -> None:
-    """Exchange channels of the PE that is the busiest in most samples for others, while that helps."""
+    """Exchange channels of one PE for others, as long as the sum of `_cost` falls by it.
+
+    Of the PEs that cost most, the first one that can be improved, by its best exchange.
+    """
     padded = np.concatenate([work, np.zeros((len(work), 1), np.int64)], axis=1).T.astype(float)
-    of = padded[channel_of]  # (pes, slots, samples)
-    load = of.sum(1)
-    ideal = load.mean()
+    ideal = padded.sum() / (len(channel_of) * len(work))
     if ideal < CHANCE:
         return
+    of = padded[channel_of] / ideal  # (pes, slots, samples)
+    load = of.sum(1)
+    cost = _cost(load)
+    stuck = np.zeros(len(load), np.bool_)
     for _ in range(SWAPS):
-        busiest = load.max(0).mean()
-        if busiest <= EVEN * ideal:
+        one = int(np.where(stuck, -1.0, cost).argmax())
+        if stuck.sum() == STUCK or stuck.all() or load.max(0).mean() <= EVEN:
             return
-        one = int(np.bincount(load.argmax(0)).argmax())
-        rest = load.copy()
-        rest[one] = 0.0
-        first, second = np.partition(rest, -2, axis=0)[[-1, -2]]
-        others = np.where(rest == first, second, first)  # without that one and each other PE
         more = (
             of[:, None, :, :] - of[one][None, :, None, :]
         )  # what it would get more: (pes, own, slots)
-        after = np.maximum(load[one] + more, (load[:, None, None, :] - more))
-        cost = np.maximum(after, others[:, None, None, :]).mean(-1)
-        cost[one] = np.inf
-        other, own, its = np.unravel_index(cost.argmin(), cost.shape)
-        if cost[other, own, its] >= busiest * (1.0 - 1e-9):
-            return
-        change = more[other, own, its]
-        load[one] += change
-        load[other] -= change
+        change = _cost(load[one] + more) + _cost(load[:, None, None, :] - more)
+        change -= (cost[one] + cost)[:, None, None]
+        change[one] = np.inf
+        other, own, its = map(int, np.unravel_index(change.argmin(), change.shape))
+        if change[other, own, its] >= -1e-9 * cost[one]:
+            stuck[one] = True
+            continue
+        load[one] += more[other, own, its]
+        load[other] -= more[other, own, its]
+        cost[[one, other]] = _cost(load[[one, other]])
         of[[one, other], [own, its]] = of[[other, one], [its, own]]
         channel_of[[one, other], [own, its]] = channel_of[[other, one], [its, own]]
+        stuck[:] = False
+
+
+def _cost(load: Float) -> Float:
+    """A high power of loads, (..., samples), relative to the mean, summed over samples.
+
+    Nearly what the busiest PE of each sample has to do; but a swap also counts where several PEs are
+    equally busy.
+    """
+    for _ in range(DOUBLINGS):
+        load = load * load
+    result: Float = load.sum(-1)
+    return result
