@@ -124,7 +124,7 @@ def main() -> None:
             console.print(f"{options.model} {name}")
             with Bars(console) as bars:
                 train(
-                    variant, options.data, folder, progress=bars, base=base, tutor=options.teacher
+                    variant, options.data, folder, progress=bars, base=base, teacher=options.teacher
                 )
         base = base or folder
         rows.append(figures(name, folder, options.data))

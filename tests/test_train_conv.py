@@ -156,36 +156,36 @@ def test_a_run_can_start_from_trained_weights(finished: Path, tmp_path: Path) ->
 
 def test_another_network_teaches_in_all_stages(finished: Path, tmp_path: Path) -> None:
     taught = tiny("convnet5", winner_rates=(0.5,) * 4, sensitivity=0)
-    info = train(taught, synthetic(), tmp_path / "run", tutor=finished)
+    info = train(taught, synthetic(), tmp_path / "run", teacher=finished)
     assert info is not None
     assert info["config"]["teacher"]["model"] == "resnet8"
     train(taught, synthetic(), tmp_path / "alone")
     pairs = list(zip(_losses(tmp_path / "run"), _losses(tmp_path / "alone"), strict=True))
     assert all(one != other for one, other in pairs)
     with pytest.raises(JpHwError, match="holds a run with another teacher"):
-        train(taught, synthetic(), tmp_path / "alone", tutor=finished)
+        train(taught, synthetic(), tmp_path / "alone", teacher=finished)
     with pytest.raises(JpHwError, match="was trained with another teacher"):
-        train(taught, synthetic(), tmp_path / "2", base=tmp_path / "alone", tutor=finished)
+        train(taught, synthetic(), tmp_path / "2", base=tmp_path / "alone", teacher=finished)
 
 
 def test_a_taught_run_killed_ends_bit_identical(finished: Path, tmp_path: Path) -> None:
     stage = {"epochs": 1, "lr": 0.01}
     taught = tiny("convnet5", winner_rates=(0.5,) * 4, sensitivity=0, dense=stage, prune=stage)
-    train(taught, synthetic(), tmp_path / "whole", tutor=finished)
+    train(taught, synthetic(), tmp_path / "whole", teacher=finished)
     with pytest.raises(KeyboardInterrupt):
-        train(taught, synthetic(), tmp_path / "run", tutor=finished, progress=Crash(7))
-    train(taught, synthetic(), tmp_path / "run", tutor=finished)
+        train(taught, synthetic(), tmp_path / "run", teacher=finished, progress=Crash(7))
+    train(taught, synthetic(), tmp_path / "run", teacher=finished)
     assert weights(tmp_path / "run") == weights(tmp_path / "whole")
 
 
 def test_who_cannot_teach(finished: Path, tmp_path: Path) -> None:
-    for tutor, changes, message in (
+    for teacher, changes, message in (
         (tmp_path, {}, "is no training run: give the folder of one"),
         (finished, {"distill": 0.0}, "a teacher needs a share of the loss"),
         (finished, {"model_args": {"classes": 4}}, "resnet8 cannot teach convnet5"),
     ):
         with pytest.raises(JpHwError, match=message):
-            train(tiny("convnet5", **changes), synthetic(), tmp_path / "run", tutor=tutor)
+            train(tiny("convnet5", **changes), synthetic(), tmp_path / "run", teacher=teacher)
     assert not (tmp_path / "run").exists()
 
 

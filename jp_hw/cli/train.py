@@ -78,7 +78,7 @@ def train(
     )  # fmt: skip
     command = shlex.join(["jp-hw", *sys.argv[1:]])
     run(
-        config, data, out, command=command, base=base, init=init, tutor=teacher,
+        config, data, out, command=command, base=base, init=init, teacher=teacher,
         until=stage_name(until), json=json,
     )  # fmt: skip
 
@@ -174,7 +174,7 @@ def run(
     command: str,
     base: Path | None,
     init: str | None = None,
-    tutor: Path | None = None,
+    teacher: Path | None = None,
     until: "StageName | None",
     json: bool,
 ) -> None:
@@ -188,7 +188,7 @@ def run(
     with Bars(console) as bars:
         info = run_all(
             config, data, out, command=command, progress=bars, until=until, base=base, init=init,
-            tutor=tutor,
+            teacher=teacher,
         )  # fmt: skip
     if info is None:
         console.print(f"Stopped after stage {until}; the same without --until goes on.")

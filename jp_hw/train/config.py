@@ -66,7 +66,7 @@ class TrainConfig(BaseModel):
 
     - ``init``: digest of the weights that the dense stage starts from (``initial``), None for random
       ones from the seed.
-    - ``teacher``: network that teaches in all stages, the dense one included (``teacher``).
+    - ``teacher``: network that teaches in all stages, the dense one included (see ``teachers``).
     - ``holdout``: training images, the last ones, kept out of training for all decisions;
       ``calibration``: training images, the first ones, that thresholds are set with.
     - ``weight_decay``: on weights, not on biases and normalization.

@@ -108,7 +108,7 @@ def _measured(
 
 def _dense(state: RunState, test: Split, scale: float) -> Measure:
     """The dense baseline's figures."""
-    model = dense_model(state.config, state.teacher).cpu()
+    model = dense_model(state.config, state.baseline).cpu()
     set_winner_mode(model, "off")
     return _measured(model, models.mac_layers(model), test, scale)
 

@@ -1,4 +1,4 @@
-"""Loss terms: distillation from the dense baseline, and expected MACs."""
+"""Loss terms: distillation from a teacher, and expected MACs."""
 
 from typing import Any
 

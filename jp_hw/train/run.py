@@ -19,7 +19,7 @@ from torch import Tensor
 from jp_hw import datasets, models, zoo
 from jp_hw.datasets import Dataset
 from jp_hw.errors import JpHwError
-from jp_hw.train import checkpoint, finish, folder, initial, plots, stages, teacher
+from jp_hw.train import checkpoint, finish, folder, initial, plots, stages, teachers
 from jp_hw.train.config import STAGES, StageName, TrainConfig, validated
 from jp_hw.train.data import Batches, layout, to_float, to_nchw
 from jp_hw.train.measure import Measure, measure
@@ -78,21 +78,20 @@ def train(
     until: StageName | None = None,
     base: str | Path | None = None,
     init: str | Path | None = None,
-    tutor: str | Path | None = None,
+    teacher: str | Path | None = None,
 ) -> dict[str, Any] | None:
     """Train (or go on with) the run in folder ``out`` and return the artifact's model.json.
 
     ``data``: a folder, a loaded data set, or None for the environment's. ``until``: stop after
     that stage, and return None where others are left. ``base``: another run of the same dense
     settings, whose dense stage is taken over. ``init``: a zoo network, an artifact, RUN/dense or a
-    safetensors file whose weights the dense stage starts from. ``tutor``: a run whose dense network
-    teaches this one. Running the same config in the same folder again resumes at the last finished
-    epoch and ends in bit-identical weights. Raise JpHwError when the
-    folder belongs to another run or to something else, when data are missing, or when the loss is
-    not finite.
+    safetensors file whose weights the dense stage starts from. ``teacher``: a run whose dense
+    network teaches this one. Running the same config in the same folder again resumes at the last
+    finished epoch and ends in bit-identical weights. Raise JpHwError when the folder belongs to
+    another run or to something else, when data are missing, or when the loss is not finite.
     """
     where = Path(out)
-    config, files = _with_networks(config, init, tutor)
+    config, files = _with_networks(config, init, teacher)
     folder.claim(where, config)
     spec = models.spec(config.model)
     dataset = data if isinstance(data, Dataset) else datasets.load(spec.dataset, data)
@@ -107,7 +106,7 @@ def train(
 
 
 def _with_networks(
-    config: TrainConfig, init: str | Path | None, tutor: str | Path | None
+    config: TrainConfig, init: str | Path | None, teacher: str | Path | None
 ) -> tuple[TrainConfig, dict[str, bytes]]:
     """The config that names the other networks of a run, and their files; refuse what does not fit."""
     files = {}
@@ -115,10 +114,10 @@ def _with_networks(
         files[initial.FILE] = weights = initial.read(init)
         initial.load_into(network(config), weights, init)
         config = config.model_copy(update={"init": hashlib.sha256(weights).hexdigest()})
-    if tutor is not None:
-        teaching, files[teacher.FILE] = teacher.source(tutor)
-        config = validated(config.model_dump() | {"teacher": teaching})
-        teacher.check(config)
+    if teacher is not None:
+        found, files[teachers.FILE] = teachers.source(teacher)
+        config = validated(config.model_dump() | {"teacher": found})
+        teachers.check(config)
     return config, files
 
 
@@ -143,7 +142,7 @@ def _run(
     saved = checkpoint.load(where / "checkpoint")
     init = where / initial.FILE if config.init else None
     state = from_checkpoint(config, saved) if saved else fresh(config, init)
-    state.tutor = teacher.load(where, config)
+    state.teacher = teachers.load(where, config)
     material.batches.layout = layout(state.model)
     last = STAGES.index(until) if until else len(STAGES) - 1
     _train_stages(state, material, where, progress if team.leads else Silent(), last, team)

@@ -120,7 +120,7 @@ def _leave_stage(
     """What the end of a stage leaves to the next ones."""
     config = state.config
     if name == "dense":
-        state.teacher = {k: v.clone() for k, v in _plain(state.model.state_dict()).items()}
+        state.baseline = {k: v.clone() for k, v in _plain(state.model.state_dict()).items()}
     if name in ("dense", "prune") and config.sensitivity:
         images, labels = (part[: config.sensitivity] for part in held)
         moments = state.moments if config.criterion == "conditional" and name == "prune" else None
@@ -168,12 +168,12 @@ def _plain(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
 
 
 def _teacher(state: RunState) -> nn.Module | None:
-    """Who teaches, in eval mode, all Winners off: the tutor or, after its stage, the dense baseline."""
-    if state.tutor is not None:
-        return state.tutor
-    if not state.teacher or not state.config.distill:
+    """Who teaches, in eval mode, Winners off: the teacher or, after its stage, the baseline."""
+    if state.teacher is not None:
+        return state.teacher
+    if not state.baseline or not state.config.distill:
         return None
-    return dense_model(state.config, state.teacher)
+    return dense_model(state.config, state.baseline)
 
 
 def dense_model(config: TrainConfig, tensors: dict[str, Tensor]) -> nn.Module:

@@ -22,7 +22,7 @@ class RunState:
 
     ``uses``: per layer how often each kernel position is used per image (``budget.uses``);
     ``rates``: winner rates of the hidden Winners; ``analyses``: of sensitivity, by stage;
-    ``teacher``: tensors of the dense baseline; ``tutor``: another run's network that teaches instead.
+    ``baseline``: tensors of the dense network; ``teacher``: another run's network that teaches.
     """
 
     config: TrainConfig
@@ -34,10 +34,10 @@ class RunState:
     stage: int = 0
     epoch: int = 0
     rates: list[float] = field(default_factory=list)
-    teacher: dict[str, Tensor] = field(default_factory=dict)
+    baseline: dict[str, Tensor] = field(default_factory=dict)
     history: list[dict[str, Any]] = field(default_factory=list)
     analyses: dict[str, Any] = field(default_factory=dict)
-    tutor: nn.Module | None = None
+    teacher: nn.Module | None = None
 
     @property
     def done(self) -> bool:
@@ -99,7 +99,7 @@ def new_optimizer(config: TrainConfig, model: nn.Module, stage: int) -> torch.op
 def to_checkpoint(state: RunState) -> checkpoint.Checkpoint:
     """All of a state but its config, with the state of torch's generator."""
     tensors = {f"model.{key}": value for key, value in state.model.state_dict().items()}
-    tensors |= {f"teacher.{key}": value for key, value in state.teacher.items()}
+    tensors |= {f"{initial.BASELINE}{key}": value for key, value in state.baseline.items()}
     optimizer = checkpoint.flatten_optimizer(state.optimizer.state_dict()["state"])
     tensors |= {f"optimizer.{key}": value for key, value in optimizer.items()}
     for name, moments in state.moments.items():
@@ -128,7 +128,7 @@ def from_checkpoint(config: TrainConfig, saved: checkpoint.Checkpoint) -> RunSta
     state = fresh(config)
     try:
         state.model.load_state_dict(part("model"))
-        state.teacher = part("teacher")
+        state.baseline = part(initial.BASELINE.rstrip("."))
         state.stage, state.epoch = int(saved.data["stage"]), int(saved.data["epoch"])
         state.rates = [float(rate) for rate in saved.data.get("rates", state.rates)]
         state.history = list(saved.data["history"])
