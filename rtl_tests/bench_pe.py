@@ -51,6 +51,7 @@ WORK_MARKER = 1 << (WORK_WIDTH - 1)
 MARKER = 1 << (CHANNEL_BITS + X_BITS + ACC_BITS)
 LATENCY = 12 + (POOL is not None)
 SINGLE = 0  # column with one entry, at offset 0
+COMPLEMENT = (1 << COLUMN_BITS) - 1 if parameter("PairedRoms") else 0  # of columns' numbers
 
 # a touch: lane, column, base counted from the first row in the making, value
 Touch = tuple[int, int, int, int]
@@ -116,7 +117,8 @@ class Model:
         for lane, column, place, value in row:
             base = (self.making()[0] * ROW + place) % RING
             pattern = value & ((1 << VALUE_BITS) - 1)
-            lanes[lane].append((column << RING_BITS | base) << VALUE_BITS | pattern)
+            named = column ^ COMPLEMENT
+            lanes[lane].append((named << RING_BITS | base) << VALUE_BITS | pattern)
             for weight, offset in COLUMNS[column]:
                 at = (base + offset) % RING
                 self.ring[at] += weight * value

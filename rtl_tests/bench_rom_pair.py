@@ -9,6 +9,7 @@ from cocotb.triggers import RisingEdge, Timer
 from rtl_tests.streams import PERIOD_NS, job, seeded
 
 A, B = job()["data"]
+COMPLEMENT = (1 << job()["parameters"]["AddrBitsB"]) - 1
 
 
 @cocotb.test()
@@ -19,7 +20,7 @@ async def every_word(dut: Any) -> None:
     for i in range(max(len(A), len(B)) + 200):
         a, b, enable = i % len(A), rng.randrange(len(B)) if i >= len(B) else i, rng.random() < 0.8
         dut.a_addr_i.value = a
-        dut.b_addr_i.value = b
+        dut.b_addr_i.value = b ^ COMPLEMENT
         dut.b_en_i.value = int(enable)
         await RisingEdge(dut.clk_i)
         held = B[b] if enable else held

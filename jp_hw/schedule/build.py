@@ -157,8 +157,13 @@ def layer_design(
 
 
 def saves(network: Network, layer: Layer) -> bool:
-    """Whether a layer has other columns at its map's borders, whose memory it can do without."""
-    return row_pitch(network, layer, 1, trimmed=False) != row_pitch(network, layer, 1, trimmed=True)
+    """Whether a layer has other columns at its map's borders, whose memory it can do without.
+
+    Not if its map is but one column wide: then most weights of a token lead out of it.
+    """
+    return layer.map.width > 1 and row_pitch(network, layer, 1, trimmed=False) != row_pitch(
+        network, layer, 1, trimmed=True
+    )
 
 
 def row_pitch(network: Network, layer: Layer, slots: int, trimmed: bool) -> int:

@@ -1,6 +1,6 @@
 """Resources of a layer before synthesis: a linear model of what yosys makes of the RTL for xc7.
 
-LUTs were fitted to PEs of 19 layers, and to layers of 1 to 24 of them; flip-flops follow from the
+LUTs were fitted to PEs of 27 layers, and to layers of 1 to 24 of them; flip-flops follow from the
 registers. `jp-hw synth` counts the real thing.
 """
 
@@ -67,9 +67,14 @@ def pe(layer: LayerDesign) -> Resources:
     two_sided = layer.requantize is not None and layer.requantize.signed
     work = 1 + layer.column_bits + ring + layer.value_bits
     more = layer.pointers[0].fields[1].bits
-    lut: float = 100 + 0.75 * bits + 3.8 * ring + 9.3 * more + 0.95 * (lanes - 1) * work
-    lut += 0.05 * bits * min(max(layer.slots - 2, 0), 190) + bits * two_sided
-    lut += 30 * (layer.pool is not None)
+    lut: float = 80 + 4.2 * ring + 10.3 * more + 1.67 * (lanes - 1) * work
+    if layer.requantize is not None:  # thresholds of the slots
+        lut += -23 + bits * (
+            1.9 * (1 - 1 / layer.slots) + 0.065 * min(max(layer.slots - 2, 0), 190)
+        )
+    lut += bits * two_sided + 29 * (layer.pool is not None)
+    if not layer.block_ring:
+        lut += 1.3 * bits * max(0, ring - 7)
     lut += lutram(layer.winner_depth, layer.winner_width)
     number = 0
     if layer.fifo_depth > LUT_QUEUE:

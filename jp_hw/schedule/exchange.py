@@ -25,8 +25,11 @@ from jp_hw.schedule.memories import paired
 
 Shape = tuple[tuple[int, int], ...]
 """Columns interleaved and output streams, of every layer."""
-WINDOW = (0.8, 1.02)
-"""Ways are listed whose cycles are so many times today's."""
+WINDOW = (0.3, 0.8, 1.02)
+"""Ways are listed whose cycles are so many times today's: few below the second number, as what is far
+from today's is of use only where PEs with less to do need less memory each."""
+STEP = (0.92, 0.98)
+"""The next one must have no more of the cycles than that, in the two parts of the window."""
 PRICES = (0.0, 1.0, 8.0)
 """Prices of a share of the board's DSP slices and flip-flops, in shares of its LUTs."""
 EASE = (1.0, 0.3, 0.1, 0.03, 0.0)
@@ -41,7 +44,9 @@ what a layer costs depends on how its neighbours are computed."""
 PAYS = 0.99
 """Another round follows when one left no more of the cycles than that."""
 MISSES = 12
-"""So many mixes are built in a round that the board does not hold after all."""
+"""So many mixes are built in a round that the board does not hold after all,"""
+APART = 1.005
+"""each with so many times the cycles of the one before."""
 
 
 @dataclass(frozen=True)
@@ -115,10 +120,13 @@ class _Round:
             now = best
         misses = 0
         for shape in sorted(reached, key=lambda shape: reached[shape]):
-            ways = self.ways(shape)
+            ways, tried = self.ways(shape), 0.0
             for goal in _goals(ways):
-                if goal < reached[shape]:
+                if goal < max(reached[shape], APART * tried):
                     continue
+                if goal > self.start.cycles:
+                    break
+                tried = goal
                 for ease in EASE:
                     chosen = _chosen(ways, goal, self.limits, ease)
                     found = None if chosen is None else self.built(shape, chosen)
@@ -297,15 +305,17 @@ def _spreads(load: Load, cycles: float) -> Iterator[Int]:
     """Channels spread over as many PEs as lead to about so many cycles, each fewer than before."""
     channels, work = load.channels, float(load.work.sum(1).mean())
     last = np.inf
-    least = max(1, int(work / (WINDOW[1] * cycles)))
+    least = max(1, int(work / (WINDOW[2] * cycles)))
     for pes in range(least, channels + 1):
         drained = load.drained(-(-channels // pes))
-        if work / pes + drained > WINDOW[1] * cycles:
+        ideal = work / pes + drained
+        near = ideal >= WINDOW[1] * cycles
+        if ideal > min(WINDOW[2] * cycles, (1 if near else STEP[0]) * last):
             continue
         channel_of = assign(load.work, pes)
         found = load.pe_cycles(channel_of)
-        if found < 0.98 * last and found <= WINDOW[1] * cycles:
+        if found < STEP[near] * last and found <= WINDOW[2] * cycles:
             last = found
             yield channel_of
-        if work / pes + drained < WINDOW[0] * cycles:
+        if ideal < WINDOW[0] * cycles:
             return

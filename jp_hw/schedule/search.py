@@ -24,6 +24,7 @@ from jp_hw.schedule.cycles import run_traffic
 from jp_hw.schedule.design import LayerDesign
 from jp_hw.schedule.exchange import exchange
 from jp_hw.schedule.interleave import wider
+from jp_hw.schedule.memories import LUT_QUEUE
 from jp_hw.schedule.traffic import Traffic, of_layers
 
 Arrange = Callable[[Queues], Allocation]
@@ -37,7 +38,7 @@ DEEP_TRIES = 3
 DEEP = 512
 """Words of a deep queue: one block RAM of them."""
 GAIN = 0.99
-"""Deep queues must leave no more of the cycles than that."""
+"""Deeper queues must leave no more of the cycles than that."""
 IMAGES = 6
 """Samples whose cycles are simulated, at most."""
 CYCLES = 200_000
@@ -105,7 +106,8 @@ def _worth_widening(allocation: Allocation) -> list[str]:
 
 
 def _deepened(arrange: Arrange) -> Found:
-    """The allocation with deep queues in the slowest layers, as far as that makes it faster.
+    """The allocation with deeper queues, as far as that makes it faster: the deepest that LUTs hold in
+    all layers, then block RAM in the slowest ones.
 
     They may cost PEs. And only neighbours on a map, which share their channels, keep some PEs busy
     while others wait.
@@ -118,8 +120,9 @@ def _deepened(arrange: Arrange) -> Found:
     cycles = run_traffic(flow, best.layers).cycles_per_image
     maps = [name for name in best.order if _on_map(best.layers, name)]
     queues: dict[str, int] = {}
-    for name in [] if best.candidates.network.dense else maps[:DEEP_TRIES]:
-        wanted = queues | {name: DEEP}
+    deeper = [dict.fromkeys(maps, LUT_QUEUE), *({name: DEEP} for name in maps[:DEEP_TRIES])]
+    for more in [] if best.candidates.network.dense else deeper:
+        wanted = queues | more
         free = run_traffic(flow, _with_queues(best.layers, wanted))
         if free.cycles_per_image > GAIN * cycles:
             continue  # not even if they took nothing

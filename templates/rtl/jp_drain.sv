@@ -61,20 +61,20 @@ module jp_drain #(
   if (Pool == 0) begin : g_row
     localparam int Words = MapWidth * Slots;
     localparam int Between = RowWords - Words;  // never read
-    logic [RingBits-1:0] left_q;
-    assign row_end = left_q == '0;
+    logic [RingBits-1:0] left_q;  // words that are left, counted upwards, to -1
+    assign row_end = left_q == '1;
     assign clear_end = row_end;
     assign {emit_o, first_o, live_o, erase_o} = {!clearing_o, 3'b111};
 
     always_ff @(posedge clk_i) begin
       if (!rst_ni) begin
         addr_o <= '0;
-        left_q <= '1;
+        left_q <= '0;
       end else if (start_i) begin
-        left_q <= RingBits'(Words - 1);
+        left_q <= RingBits'(-Words);
       end else if (step_i && busy_o) begin
         addr_o <= addr_o + (Between != 0 && row_end && !clearing_o ? RingBits'(Between + 1) : RingBits'(1));
-        left_q <= left_q - 1'b1;
+        left_q <= left_q + 1'b1;
       end
     end
   end else begin : g_pool

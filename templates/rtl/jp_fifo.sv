@@ -28,12 +28,23 @@ module jp_fifo #(
     $fatal(1, "jp_fifo: Depth %0d, Slack %0d", Depth, Slack);
 
   localparam int LutDepth = 64;
+  // of the longest sequence of AddrBits bits: x^n + x^m + 1 (Xilinx XAPP 052)
+  localparam logic [5:0] AllTaps = AddrBits == 5 ? 6'b010100 : 6'(12 << AddrBits >> 4);
+  localparam logic [AddrBits-1:0] Taps = AddrBits'(AllTaps);
 
   logic [AddrBits-1:0] write_q, read_q, read_d;
   logic [AddrBits:0] level_q;
   logic push, pop;
 
-  assign read_d = read_q + 1'b1;
+  // The word after word `at`. In LUT RAM the order of the words is that of a shift register with
+  // feedback, which takes one LUT and no carry chain; the zeros' term adds the state that it lacks.
+  function automatic logic [AddrBits-1:0] after(input logic [AddrBits-1:0] at);
+    if (AddrBits > 6) return at + 1'b1;
+    if (AddrBits == 1) return ~at;
+    return AddrBits'({at, ^(at & Taps) ^ (AddrBits'(at << 1) == '0)});
+  endfunction
+
+  assign read_d = after(read_q);
   assign push = valid_i && (Slack != 0 || ready_o);
   assign pop = valid_o && ready_i;
 
@@ -69,7 +80,7 @@ module jp_fifo #(
       valid_o <= 1'b0;
       ready_o <= 1'b0;
     end else begin
-      if (push) write_q <= write_q + 1'b1;
+      if (push) write_q <= after(write_q);
       if (pop) read_q <= read_d;
       if (push != pop) level_q <= level_q + {{AddrBits{!push}}, 1'b1};
       valid_o <= push || (pop ? level_q != 1 : valid_o);

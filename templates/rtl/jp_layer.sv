@@ -106,6 +106,13 @@ module jp_layer #(
     );
   end
 
+  // paired memories take a column's complement
+  logic [Lanes-1:0][WorkWidth-1:0] pe_work;
+  for (genvar l = 0; l < Lanes; l++) begin : g_work
+    localparam logic [WorkWidth-1:0] Column = ((WorkWidth'(1) << ColumnBits) - 1'b1) << (RingBits + ValueBits);
+    assign pe_work[l] = lane_work[l] ^ (PairedRoms != 0 ? Column : '0);
+  end
+
   // a token narrower than TokenStride leaves bits
   logic unused;
   assign unused = &{1'b0, token_i};
@@ -162,7 +169,7 @@ module jp_layer #(
           .clk_i, .rst_ni,
           .work_valid_i(work_valid),
           .work_ready_o(work_ready),
-          .work_i(lane_work),
+          .work_i(pe_work),
           .winner_valid_o(pe_valid[p]),
           .winner_ready_i(pe_ready[p]),
           .winner_o(pe_winner[p*WinnerWidth +: WinnerWidth]),

@@ -1,4 +1,6 @@
 // A processing element (jp_pe_core) with its column pointers, weights and thresholds.
+//
+// Contract: that of jp_pe_core; with PairedRoms, work names a column by the complement of its number.
 module jp_pe #(
     parameter Prefix = "",  // of its memory images: _pointers.mem, _weights.mem (or _roms.mem), _thresholds.mem
     parameter PoolPrefix = "",       // of the tables of jp_drain

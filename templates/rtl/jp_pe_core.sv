@@ -96,9 +96,11 @@ module jp_pe_core #(
   assign head_pop = fetch ? (all_markers ? '1 : grant) : '0;
 
   always_comb begin
-    chosen = '0;
-    for (int l = 0; l < Lanes; l++) chosen |= head[l] & {WorkWidth{grant[l]}};
+    chosen = head[Lanes-1];  // if no lane wants, nobody looks
+    for (int l = Lanes - 2; l >= 0; l--) if (wants[l]) chosen = head[l];
   end
+  logic unused_marker;
+  assign unused_marker = chosen[WorkWidth-1];
 
   // ---- fetch: the column's pointer
   logic column_valid_q, column_marker_q, column_ready;
@@ -127,12 +129,17 @@ module jp_pe_core #(
   // ---- walk: one entry of the column a cycle; drains and the clearing after reset fill idle cycles
   logic walk_valid_q, walk_open_q, walk_load;  // open: idle, or at its last entry
   logic [EntryBits-1:0] walk_entry_q;
-  logic [MoreBits-1:0] walk_more_q;
+  logic [MoreBits-1:0] walk_more_q, walk_less;
   logic [RingBits-1:0] walk_base_q;
   logic [ValueBits-1:0] walk_value_q;
   logic drain_busy, drain_end, drain_start, start_q, clearing, drain_go, winner_room;
   logic drain_emit, drain_first, drain_live, drain_erase;
   logic [RingBits-1:0] drain_addr;
+
+  // one less, without a carry chain: few bits
+  always_comb begin
+    for (int i = 0; i < MoreBits; i++) walk_less[i] = walk_more_q[i] ^ ((walk_more_q & ((MoreBits'(1) << i) - 1'b1)) == '0);
+  end
 
   assign column_ready = walk_open_q && !clearing && !(column_marker_q && (drain_busy || drain_end));
   assign walk_load = column_valid_q && !column_marker_q && column_ready;
@@ -156,14 +163,12 @@ module jp_pe_core #(
     else start_q <= drain_start;
   end
   always_ff @(posedge clk_i) begin
+    // one LUT a bit: the choice is an input of the carry chain
+    walk_entry_q <= (walk_open_q ? EntryBits'(column_start) : walk_entry_q) + EntryBits'(!walk_open_q);
+    walk_more_q <= walk_open_q ? column_more : walk_less;
     if (walk_open_q) begin
-      walk_entry_q <= EntryBits'(column_start);
-      walk_more_q <= column_more;
       walk_base_q <= column_base_q;
       walk_value_q <= column_value_q;
-    end else begin
-      walk_entry_q <= walk_entry_q + 1'b1;
-      walk_more_q <= walk_more_q - 1'b1;
     end
   end
 
@@ -245,7 +250,7 @@ module jp_pe_core #(
   always_ff @(posedge clk_i) begin
     base_1q <= walk_valid_q ? walk_base_q : drain_addr;
     value_1q <= walk_value_q;
-    addr_2q <= base_1q + (mac_1q ? RingBits'(offset_1) : '0);
+    addr_2q <= (mac_1q ? RingBits'(offset_1) : '0) + base_1q;
     addr_3q <= addr_2q;
     addr_4q <= addr_3q;
     addr_5q <= addr_4q;
