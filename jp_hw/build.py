@@ -31,7 +31,7 @@ class _Placement(BaseModel):
     channels: tuple[tuple[int, ...], ...]
     streams: int = 1
     columns: int = 1
-    queue: Literal[0, 16, 32, 512] = 0
+    queue: Literal[0, 16, 32, 64, 512] = 0
     trimmed: bool = True
 
 

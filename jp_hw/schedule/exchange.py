@@ -74,16 +74,24 @@ class Limits:
 
 
 def exchange(
-    network: Network, samples: Samples, board: Board, pes: int | None, start: Allocation
+    network: Network,
+    samples: Samples,
+    board: Board,
+    pes: int | None,
+    start: Allocation,
+    hub: Allocation | None = None,
 ) -> Allocation:
     """An allocation of fewer cycles that the board holds, or the same one.
 
-    network: without interleaved columns. pes: at most so many in all.
+    network: without interleaved columns. pes: at most so many in all. hub: what is looked around
+    first, though it may be more than the board holds.
     """
     limits = Limits(board.budget.usable, board.budget.usable.dsp if pes is None else pes)
     best = start
+    if hub is not None:
+        best = _Round(network, samples, limits, hub, start.cycles).best() or start
     for _ in range(ROUNDS):
-        better = _Round(network, samples, limits, best).best()
+        better = _Round(network, samples, limits, best, best.cycles).best()
         if better is None:
             break
         pays = better.cycles <= PAYS * best.cycles
@@ -94,12 +102,18 @@ def exchange(
 
 
 class _Round:
-    """Mixes of ways around an allocation."""
+    """Mixes of ways around an allocation. most: cycles that what is found may have."""
 
     def __init__(
-        self, network: Network, samples: Samples, limits: Limits, start: Allocation
+        self,
+        network: Network,
+        samples: Samples,
+        limits: Limits,
+        start: Allocation,
+        most: float,
     ) -> None:
-        self.network, self.samples, self.limits, self.start = network, samples, limits, start
+        self.network, self.samples, self.limits = network, samples, limits
+        self.start, self.most = start, most
         self.listed: dict[tuple[object, ...], list[Way]] = {}
 
     def best(self) -> Allocation | None:
@@ -124,13 +138,13 @@ class _Round:
             for goal in _goals(ways):
                 if goal < max(reached[shape], APART * tried):
                     continue
-                if goal > self.start.cycles:
+                if goal > self.most:
                     break
                 tried = goal
                 for ease in EASE:
                     chosen = _chosen(ways, goal, self.limits, ease)
                     found = None if chosen is None else self.built(shape, chosen)
-                    if found is not None and found.cycles <= self.start.cycles:
+                    if found is not None and found.cycles <= self.most:
                         return found
                 misses += 1
                 if misses == MISSES:

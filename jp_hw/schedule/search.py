@@ -19,7 +19,7 @@ from jp_hw.schedule.allocate import (
     candidates,
     measured,
 )
-from jp_hw.schedule.build import input_memories
+from jp_hw.schedule.build import Placement, input_memories
 from jp_hw.schedule.cycles import run_traffic
 from jp_hw.schedule.design import LayerDesign
 from jp_hw.schedule.exchange import exchange
@@ -61,8 +61,8 @@ def search(network: Network, board: Board, pes: int | None) -> Allocation:
 
     Columns are interleaved of the slowest layer, if only its channels keep it from more PEs, and of
     uneven ones; whatever is tried gets deep queues where they pay. pes: at most so many in all, None
-    for as many as help and fit. On a full board layers then `exchange` what they have. Raises JpHwError
-    if the network does not fit.
+    for as many as help and fit. Layers then `exchange` what they have. Raises JpHwError if the network
+    does not fit.
     """
     samples = measured(network)
     try:
@@ -89,15 +89,31 @@ def search(network: Network, board: Board, pes: int | None) -> Allocation:
         found = _deepened(arrange)
         if found.cost < best.cost:
             best, queue = found, _worth_widening(other)
-    if best.allocation.full:
-        start = _allocating(best.allocation.candidates, board)
-        found = _deepened(lambda queues: exchange(network, samples, board, pes, start(queues)))
-        best = min(best, found, key=lambda found: found.cost)
+    start = _allocating(best.allocation.candidates, board)
+    plain = exchange(network, samples, board, pes, start({}))
+
+    def exchanged(queues: Queues) -> Allocation:
+        if not queues:
+            return plain
+        hub = replace(plain, places=_queued(plain, queues))
+        return exchange(network, samples, board, pes, start(queues), hub)
+
+    found = _deepened(exchanged)
+    best = min(best, found, key=lambda found: found.cost)
     return best.allocation
 
 
 def _allocating(tried: Candidates, board: Board) -> Arrange:
     return lambda queues: allocate(tried, board, queues)
+
+
+def _queued(allocation: Allocation, queues: Queues) -> list[Placement]:
+    """The places of an allocation with other queues."""
+    names = (layer.name for layer in allocation.layers)
+    return [
+        replace(place, queue=queues.get(name, place.queue))
+        for name, place in zip(names, allocation.places, strict=True)
+    ]
 
 
 def _worth_widening(allocation: Allocation) -> list[str]:
