@@ -27,7 +27,7 @@ from jp_hw.errors import JpHwError
 from jp_hw.ir import INPUT, Network, Shape, Source
 from jp_hw.schedule import Design, Lane, LayerDesign, Placement, place, schedule
 from jp_hw.schedule.allocate import loads
-from jp_hw.schedule.assign import assign, channel_work
+from jp_hw.schedule.assign import assign, channel_work, in_turn
 from jp_hw.schedule.estimate import estimate
 
 KINDS = every_kind()
@@ -346,6 +346,19 @@ def test_work_is_spread_evenly_and_equal_work_by_slots() -> None:
     padded = np.append(work.sum(0), 0)
     load = padded[placed].sum(1)
     assert load.max() < 1.2 * load.mean()
+
+
+def test_channels_pruned_in_balance_are_dealt_out_in_turn() -> None:
+    """Every token then costs all PEs the same, and the PEs stay in step."""
+    rng = np.random.default_rng(3)
+    channels, groups = 24, 8
+    tokens = rng.integers(200, 900, (5, 16))  # per sample and input channel
+    sets = rng.integers(0, 3, (16, channels // groups))  # weights of each member of every group
+    weights = np.repeat(sets, groups, axis=1)
+    assert assign(tokens @ weights, groups).tolist() == in_turn(channels, groups).tolist()
+    assert in_turn(5, 2).tolist() == [[0, 2, 4], [1, 3, -1]]
+    uneven = tokens @ rng.integers(0, 4, (16, channels))
+    assert assign(uneven, groups).tolist() != in_turn(channels, groups).tolist()
 
 
 # --- streams -----------------------------------------------------------------------------------

@@ -19,7 +19,8 @@ DOUBLINGS = 4
 CHANCE = 1000
 """MACs of a PE per frame under which the samples are no guide: what is even for them is so by chance."""
 EVEN = 1.005
-"""Swaps end when the busiest PE has no more to do than this, against the mean."""
+"""Swaps end when the busiest PE has no more to do than this, against the mean; and what gives it no more
+than this, against another way, is as even."""
 
 Float = NDArray[np.float64]
 
@@ -55,6 +56,8 @@ def assign(work: Int, pes: int) -> Int:
 
     What counts is the busiest PE of every frame. Longest first, then swaps (a p-norm in the place of
     the maximum: Alon et al., "Approximation schemes for scheduling on parallel machines", 1998).
+    Channels are dealt out in turn if that is as even, as it is where they were pruned in balance: then
+    every single token costs all PEs the same, which no sum over a frame can tell.
 
     work: int64 (samples, channels). Returns channel_of, int64 (pes, slots), -1 for unused slots. What
     was asked for before is remembered.
@@ -81,7 +84,22 @@ def _assigned(work: _Work, pes: int) -> Int:
     channel_of = longest_first(work.values, pes)
     if 1 < pes < work.values.shape[1]:
         _swap(work.values, channel_of)
+        turns = in_turn(work.values.shape[1], pes)
+        if _busiest(work.values, turns) <= EVEN * _busiest(work.values, channel_of):
+            return turns
     return channel_of
+
+
+def in_turn(channels: int, pes: int) -> Int:
+    """Channel k to PE k % pes, as balanced pruning has it; int64 (pes, slots), -1 for unused slots."""
+    places = np.arange(-(-channels // pes) * pes).reshape(-1, pes).T
+    return np.where(places < channels, places, -1)
+
+
+def _busiest(work: Int, channel_of: Int) -> float:
+    """Work of the busiest PE, on average."""
+    padded = np.concatenate([work, np.zeros((len(work), 1), np.int64)], axis=1)
+    return float(padded[:, channel_of].sum(2).max(1).mean())
 
 
 def longest_first(work: Int, pes: int) -> Int:
