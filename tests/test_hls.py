@@ -228,18 +228,23 @@ def test_one_wrong_constant_makes_a_difference(tmp_path: Path) -> None:
     rule_of = network.layers[0].requantize
     assert rule_of is not None
     hidden = golden.tensors(network, images)["fc1"]
-    channel = int(design.layers[0].channel_of[0, 0])  # in the first slot of the first PE
-    assert (hidden[..., channel] > 0).any()
-    weight = int(design.layers[0].weights[0].values[0][0])
-    threshold = int(design.layers[0].thresholds[0].values[0][0])
-    most = (1 << (design.layers[0].accumulator_bits - 1)) - 1
-    assert threshold < most
+    first = design.layers[0]
+    alive = (hidden > 0).reshape(-1, hidden.shape[-1]).sum(0)[first.channel_of[0]]
+    slot = int(alive.argmax())  # of the first PE
+    channel = int(first.channel_of[0, slot])
+    assert alive[slot] > 0
+    memory = first.weights[0]
+    fields = {
+        field.name: values for field, values in zip(memory.fields, memory.values, strict=True)
+    }
+    at = int(np.flatnonzero(fields["offset"] == slot)[0])
+    most = (1 << (first.accumulator_bits - 1)) - 1
+    assert first.thresholds[0].values[0][slot] < most
+    half = int(rule_of.multiplier[channel]) // 2
     wrong = {
-        "weight": with_memory(design, 0, "weights", "weight", 0, -weight),
-        "threshold": with_memory(design, 0, "thresholds", "keep_from", 0, most),
-        "multiplier": with_memory(
-            design, 0, "post", "multiplier", 0, int(rule_of.multiplier[channel]) // 2
-        ),
+        "weight": with_memory(design, 0, "weights", "weight", at, -int(fields["weight"][at])),
+        "threshold": with_memory(design, 0, "thresholds", "keep_from", slot, most),
+        "multiplier": with_memory(design, 0, "post", "multiplier", slot, half),
     }
     build = tmp_path / "build"
     for name, candidate in {"right": design, **wrong}.items():
