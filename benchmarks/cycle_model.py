@@ -13,7 +13,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from benchmarks.measures import children
+from benchmarks.measures import children, summary
 from jp_hw.build import open_build
 from jp_hw.schedule.cycles import simulate_cycles
 from jp_hw.simulate import simulate
@@ -33,8 +33,7 @@ def measured(folder: Path) -> dict[str, Any]:
         "machine": platform.processor() or platform.machine(),
         "model": build.design.network.name,
         "pes": build.design.pes,
-        "mismatches": report.mismatches,
-        "cycles": report.cycles_per_image,
+        "rtl": summary(report),
         "predicted_cycles": predicted.cycles_per_image,
         "icarus_cpu_seconds": icarus,
         "cycle_model_cpu_seconds": own,
