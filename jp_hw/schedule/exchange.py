@@ -26,8 +26,10 @@ from jp_hw.schedule.memories import paired
 Shape = tuple[tuple[int, int], ...]
 """Columns interleaved and output streams, of every layer."""
 WINDOW = (0.3, 0.8, 1.02)
-"""Ways are listed whose cycles are so many times today's: few below the second number, as what is far
-from today's is of use only where PEs with less to do need less memory each."""
+"""Ways are listed whose cycles are so many times today's: few below the second number, and those only
+where block RAM is SCARCE, as they are of use where PEs with less to do need less memory each."""
+SCARCE = 0.9
+"""The share of the board's block RAM in use."""
 STEP = (0.92, 0.98)
 """The next one must have no more of the cycles than that, in the two parts of the window."""
 PRICES = (0.0, 1.0, 8.0)
@@ -114,6 +116,8 @@ class _Round:
     ) -> None:
         self.network, self.samples, self.limits = network, samples, limits
         self.start, self.most = start, most
+        scarce = estimate(start.layers).bram18 > SCARCE * limits.budget.bram18
+        self.window = (WINDOW[0] if scarce else WINDOW[1]) * start.cycles, WINDOW[2] * start.cycles
         self.listed: dict[tuple[object, ...], list[Way]] = {}
 
     def best(self) -> Allocation | None:
@@ -230,7 +234,7 @@ class _Round:
             {design.name: len(design.streams) for design in designs.values()}
         )
         buffers = [lane.buffer for lane in designs[layer.name].lanes]
-        for channel_of in _spreads(load, self.start.cycles):
+        for channel_of in self.spreads(load):
             place = replace(now, channel_of=channel_of)
             if place.streams > len(channel_of):
                 continue
@@ -243,6 +247,23 @@ class _Round:
             for block_ring in (False, True):
                 need = layer_resources(replace(design, block_ring=block_ring))
                 yield Way(place, work, max(work, tokens), need)
+
+    def spreads(self, load: Load) -> Iterator[Int]:
+        """Channels spread over PEs, more and more, each time with fewer cycles."""
+        channels, work = load.channels, float(load.work.sum(1).mean())
+        (low, high), last = self.window, np.inf
+        for pes in range(max(1, int(work / high)), min(channels, self.limits.pes) + 1):
+            ideal = work / pes + load.drained(-(-channels // pes))
+            near = ideal >= WINDOW[1] * self.start.cycles
+            if ideal > min(high, last if near else STEP[0] * last):
+                continue
+            channel_of = assign(load.work, pes)
+            found = load.pe_cycles(channel_of)
+            if found < STEP[near] * last and found <= high:
+                last = found
+                yield channel_of
+            if ideal < low:
+                return
 
     def built(self, shape: Shape, ways: Sequence[Way]) -> Allocation | None:
         """The allocation of some ways, None if the board does not hold it."""
@@ -297,6 +318,7 @@ def cheapest(
     ways: Sequence[Sequence[Way]], costs: Sequence[Sequence[float]], blocks: int
 ) -> list[Way] | None:
     """One way of every layer, the cheapest that together take no more than so many block RAMs."""
+    blocks = min(blocks, sum(max(way.need.bram18 for way in each) for each in ways))
     least = np.zeros(blocks + 1)  # cost of the layers so far, by block RAMs that they may take
     picks = []
     for each, own in zip(ways, costs, strict=True):
@@ -313,23 +335,3 @@ def cheapest(
         chosen.append(each[pick[blocks]])
         blocks -= chosen[-1].need.bram18
     return chosen[::-1]
-
-
-def _spreads(load: Load, cycles: float) -> Iterator[Int]:
-    """Channels spread over as many PEs as lead to about so many cycles, each fewer than before."""
-    channels, work = load.channels, float(load.work.sum(1).mean())
-    last = np.inf
-    least = max(1, int(work / (WINDOW[2] * cycles)))
-    for pes in range(least, channels + 1):
-        drained = load.drained(-(-channels // pes))
-        ideal = work / pes + drained
-        near = ideal >= WINDOW[1] * cycles
-        if ideal > min(WINDOW[2] * cycles, (1 if near else STEP[0]) * last):
-            continue
-        channel_of = assign(load.work, pes)
-        found = load.pe_cycles(channel_of)
-        if found < STEP[near] * last and found <= WINDOW[2] * cycles:
-            last = found
-            yield channel_of
-        if ideal < WINDOW[0] * cycles:
-            return
