@@ -8,6 +8,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from jp_hw import figures
 
 HERE = Path(__file__).parent
@@ -41,7 +43,7 @@ def main() -> None:
         json.loads(path.read_text()) for path in sorted(HERE.glob("results/training_*.json"))
     ]
     figure, panels = figures.new(len(results))
-    for axes, result in zip(panels, results, strict=True):
+    for axes, result in zip(np.atleast_1d(panels), results, strict=True):
         draw(axes, result)
     figures.save(OUT, figure)
     print(OUT)

@@ -9,7 +9,7 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from jp_hw import golden, ir_file
 from jp_hw.boards import Board
@@ -21,6 +21,7 @@ from jp_hw.ir import Int, Network
 from jp_hw.plan import FORMAT, MANIFEST, Plan
 from jp_hw.registers import register_map
 from jp_hw.schedule import Design, Placement, place
+from jp_hw.schedule.search import QUEUES
 
 NETWORK, SAMPLES = "network.safetensors", "samples.npz"
 
@@ -31,8 +32,15 @@ class _Placement(BaseModel):
     channels: tuple[tuple[int, ...], ...]
     streams: int = 1
     columns: int = 1
-    queue: Literal[0, 16, 32, 64, 512] = 0
+    queue: int = Field(0, strict=True)
     trimmed: bool = True
+
+    @field_validator("queue")
+    @classmethod
+    def _depth(cls, value: int) -> int:
+        if value not in QUEUES:
+            raise ValueError(f"queue should be one of {', '.join(map(str, QUEUES))}")
+        return value
 
 
 class _Manifest(BaseModel):

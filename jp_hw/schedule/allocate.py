@@ -10,7 +10,7 @@ from jp_hw.boards import Board
 from jp_hw.errors import JpHwError
 from jp_hw.ir import INPUT, Int, Layer, Network
 from jp_hw.macs import beside
-from jp_hw.schedule.assign import assign, channel_work, column_work
+from jp_hw.schedule.assign import assign, busiest, channel_work, column_work
 from jp_hw.schedule.build import Placement, build_layers, channels_read
 from jp_hw.schedule.design import LayerDesign
 from jp_hw.schedule.estimate import estimate, heaviest, with_memories
@@ -49,9 +49,7 @@ class Load:
 
     def pe_cycles(self, channel_of: Int) -> float:
         """Mean cycles per frame that the busiest PE needs if the PEs compute these channels."""
-        padded = np.concatenate([self.work, np.zeros((len(self.work), 1), np.int64)], axis=1)
-        macs = padded[:, channel_of].sum(2).max(1)
-        return float(macs.mean()) + self.drained(channel_of.shape[1])
+        return busiest(self.work, channel_of) + self.drained(channel_of.shape[1])
 
     def drained(self, slots: int) -> int:
         """Cycles per frame in which a PE of so many slots reads its sums out."""
@@ -216,11 +214,9 @@ def allocate(tried: Candidates, board: Board, queues: Queues | None = None) -> A
     one PE per layer does.
     """
     network, budget = tried.network, board.budget.usable
-    depths = [(queues or {}).get(layer.name, 0) for layer in network.layers]
 
     def placed(state: int) -> list[Placement]:
-        places = zip(tried.states[state], depths, strict=True)
-        return [replace(place, queue=depth) for place, depth in places]
+        return queued(network, tried.states[state], queues or {})
 
     def build(state: int) -> tuple[LayerDesign, ...]:
         return with_memories(build_layers(network, placed(state)), budget)
@@ -242,6 +238,14 @@ def allocate(tried: Candidates, board: Board, queues: Queues | None = None) -> A
         else:
             fits, layers = middle, bigger
     return allocation(tried, placed(fits), layers, over < len(tried.states) or tried.limited)
+
+
+def queued(network: Network, places: Sequence[Placement], queues: Queues) -> list[Placement]:
+    """The places with other queues, where any are named."""
+    return [
+        replace(place, queue=queues.get(layer.name, place.queue))
+        for layer, place in zip(network.layers, places, strict=True)
+    ]
 
 
 def allocation(

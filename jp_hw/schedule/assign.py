@@ -85,7 +85,7 @@ def _assigned(work: _Work, pes: int) -> Int:
     if 1 < pes < work.values.shape[1]:
         _swap(work.values, channel_of)
         turns = in_turn(work.values.shape[1], pes)
-        if _busiest(work.values, turns) <= EVEN * _busiest(work.values, channel_of):
+        if busiest(work.values, turns) <= EVEN * busiest(work.values, channel_of):
             return turns
     return channel_of
 
@@ -96,8 +96,8 @@ def in_turn(channels: int, pes: int) -> Int:
     return np.where(places < channels, places, -1)
 
 
-def _busiest(work: Int, channel_of: Int) -> float:
-    """Work of the busiest PE, on average."""
+def busiest(work: Int, channel_of: Int) -> float:
+    """MACs of the busiest PE, mean over samples. work: int64 (samples, channels)."""
     padded = np.concatenate([work, np.zeros((len(work), 1), np.int64)], axis=1)
     return float(padded[:, channel_of].sum(2).max(1).mean())
 

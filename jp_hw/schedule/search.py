@@ -18,8 +18,9 @@ from jp_hw.schedule.allocate import (
     allocate,
     candidates,
     measured,
+    queued,
 )
-from jp_hw.schedule.build import Placement, input_memories
+from jp_hw.schedule.build import FIFO_DEPTH, MAP_FIFO_DEPTH, input_memories
 from jp_hw.schedule.cycles import run_traffic
 from jp_hw.schedule.design import LayerDesign
 from jp_hw.schedule.exchange import exchange
@@ -37,6 +38,8 @@ DEEP_TRIES = 3
 """So many layers are tried with deep queues at most."""
 DEEP = 512
 """Words of a deep queue: one block RAM of them."""
+QUEUES = (0, FIFO_DEPTH, MAP_FIFO_DEPTH, LUT_QUEUE, DEEP)
+"""All words that a place's queues can have."""
 GAIN = 0.99
 """Deeper queues must leave no more of the cycles than that."""
 IMAGES = 6
@@ -95,7 +98,7 @@ def search(network: Network, board: Board, pes: int | None) -> Allocation:
     def exchanged(queues: Queues) -> Allocation:
         if not queues:
             return plain
-        hub = replace(plain, places=_queued(plain, queues))
+        hub = replace(plain, places=queued(network, plain.places, queues))
         return exchange(network, samples, board, pes, start(queues), hub)
 
     found = _deepened(exchanged)
@@ -105,15 +108,6 @@ def search(network: Network, board: Board, pes: int | None) -> Allocation:
 
 def _allocating(tried: Candidates, board: Board) -> Arrange:
     return lambda queues: allocate(tried, board, queues)
-
-
-def _queued(allocation: Allocation, queues: Queues) -> list[Placement]:
-    """The places of an allocation with other queues."""
-    names = (layer.name for layer in allocation.layers)
-    return [
-        replace(place, queue=queues.get(name, place.queue))
-        for name, place in zip(names, allocation.places, strict=True)
-    ]
 
 
 def _worth_widening(allocation: Allocation) -> list[str]:

@@ -250,7 +250,7 @@ module jp_pe_core #(
   always_ff @(posedge clk_i) begin
     base_1q <= walk_valid_q ? walk_base_q : drain_addr;
     value_1q <= walk_value_q;
-    addr_2q <= (mac_1q ? RingBits'(offset_1) : '0) + base_1q;
+    addr_2q <= base_1q + (mac_1q ? RingBits'(offset_1) : '0);
     addr_3q <= addr_2q;
     addr_4q <= addr_3q;
     addr_5q <= addr_4q;
