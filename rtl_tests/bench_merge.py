@@ -10,8 +10,8 @@ from cocotb.triggers import ClockCycles
 from rtl_tests.streams import (
     IDLE,
     STALL,
+    Queues,
     Sink,
-    Source,
     consecutive,
     parameter,
     reset,
@@ -38,12 +38,12 @@ def random_rows(rng: Random, count: int, most: int) -> Rows:
     ]
 
 
-def bench(dut: Any, rng: Random, idle: float, stall: float) -> tuple[Source, Sink]:
-    source = Source(dut, dut.valid_i, dut.ready_o, [dut.data_i], rng, idle, INPUTS, WIDTH)
+def bench(dut: Any, rng: Random, idle: float, stall: float) -> tuple[Queues, Sink]:
+    source = Queues(dut, rng, idle, INPUTS, WIDTH)
     return source, Sink(dut, dut.valid_o, dut.ready_i, [dut.data_o], rng, stall)
 
 
-def send(source: Source, rows: Rows, rng: Random) -> None:
+def send(source: Queues, rows: Rows, rng: Random) -> None:
     """Markers carry data, which means nothing."""
     for row in rows:
         for i, words in enumerate(row):
@@ -91,18 +91,39 @@ async def rows(dut: Any, idle: float, stall: float) -> None:
 
 
 @cocotb.test()
-async def first_input_first_one_a_cycle(dut: Any) -> None:
-    rng = seeded(dut, "first")
-    sent = random_rows(rng, 8, 5)
+async def one_a_cycle(dut: Any) -> None:
+    """Two queues share the output, a word of each in turn; one alone gives every second cycle."""
+    rng = seeded(dut, "rate")
     source, sink = bench(dut, rng, 0.0, 0.0)
     await start(dut)
     await ClockCycles(dut.clk_i, 5)
-    send(source, sent, rng)
-    expected = [word for row in sent for words in (*row, [MARKER]) for word in words]
-    await until(dut, lambda: len(sink.words) == len(expected))
-    assert received(sink) == expected
-    assert consecutive(sink.cycles)
-    assert sink.cycles[0] == min(cycles[0] for cycles in source.cycles) + 1
+    words = [[1 + rng.getrandbits(WIDTH) % DATA for _ in range(20)] for _ in range(INPUTS)]
+    for i, own in enumerate(words):
+        source.send(own, i)
+    await until(dut, lambda: len(sink.words) == 20 * INPUTS)
+    assert sink.cycles[0] - source.cycles[0][0] == 3
+    pairs = 40 if INPUTS > 1 else 1
+    assert consecutive(sink.cycles[:pairs])
+    first = [word for pair in zip(*words[:2], strict=True) for word in pair]
+    assert sink.words[: len(first)] == first
+    if INPUTS == 1:
+        assert {b - a for a, b in zip(sink.cycles[:-1], sink.cycles[1:], strict=True)} == {2}
+
+
+@cocotb.test()
+async def words_wait_for_a_reader(dut: Any) -> None:
+    """The queue behind fills up, and nothing is lost."""
+    rng = seeded(dut, "full")
+    source, sink = bench(dut, rng, 0.0, 1.0)
+    await start(dut)
+    for i in range(INPUTS):
+        source.send([i % DATA + 1] * 30, i)
+    await ClockCycles(dut.clk_i, 120)
+    taken = sum(30 - len(queue) for queue in source.queues)
+    assert parameter("Depth") - 2 <= taken <= parameter("Depth") + INPUTS
+    sink.stall = 0.0
+    await until(dut, lambda: len(sink.words) == 30 * INPUTS)
+    assert sorted(sink.words) == sorted(i % DATA + 1 for i in range(INPUTS) for _ in range(30))
 
 
 @cocotb.test()
@@ -129,8 +150,8 @@ async def reset_in_a_row(dut: Any) -> None:
     send(source, random_rows(rng, 6, 5), rng)
     await start(dut)
     await ClockCycles(dut.clk_i, 25)
-    source.clear()
     await reset(dut)
+    source.clear()
     sink.words.clear()
     await ClockCycles(dut.clk_i, 3)
     assert received(sink) == []

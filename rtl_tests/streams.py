@@ -187,6 +187,91 @@ class LateSource:
             self.data.value = data
 
 
+class Queues:
+    """Winner queues of `count` PEs side by side, as jp_merge sees them: a word that is popped comes in
+    the next cycle, and zeros otherwise. cycles: per queue, in which each word was there first.
+    """
+
+    def __init__(self, dut: Any, rng: random.Random, idle: float, count: int, width: int) -> None:
+        self.dut, self.rng, self.idle, self.width = dut, rng, idle, width
+        self.queues: list[deque[int]] = [deque() for _ in range(count)]
+        self.heads: list[int | None] = [None] * count
+        self.cycles: list[list[int]] = [[] for _ in range(count)]
+        self.drive(0)
+        cocotb.start_soon(self.run())
+
+    def send(self, words: Iterable[int], queue: int = 0) -> None:
+        self.queues[queue].extend(words)
+
+    def clear(self) -> None:
+        """Forget what has not been popped."""
+        for queue in self.queues:
+            queue.clear()
+        self.heads = [None] * len(self.heads)
+        self.drive(0)
+
+    @property
+    def done(self) -> bool:
+        return all(word is None for word in self.heads) and not any(self.queues)
+
+    def drive(self, data: int) -> None:
+        self.dut.valid_i.value = sum((w is not None) << i for i, w in enumerate(self.heads))
+        top = 1 << (self.width - 1)
+        self.dut.marker_i.value = sum(
+            bool(self.rng.getrandbits(1) if w is None else w & top) << i
+            for i, w in enumerate(self.heads)
+        )
+        self.dut.data_i.value = data
+
+    async def run(self) -> None:
+        while True:
+            await RisingEdge(self.dut.clk_i)
+            if self.dut.rst_ni.value != 1:
+                continue
+            pops, data = int(self.dut.pop_o.value), 0
+            for i, queue in enumerate(self.queues):
+                if pops >> i & 1:
+                    word = self.heads[i]
+                    assert word is not None, "an empty queue was popped"
+                    data |= word << i * self.width
+                    self.heads[i] = None
+                if self.heads[i] is None and queue and self.rng.random() >= self.idle:
+                    self.heads[i] = queue.popleft()
+                    self.cycles[i].append(now() + 1)
+            self.drive(data)
+
+
+class Winners:
+    """Takes the winners of a PE as jp_merge does: never two in a row. Words, and the cycles of their
+    queue's word being there."""
+
+    def __init__(self, dut: Any, rng: random.Random, stall: float = 0.0) -> None:
+        self.dut, self.rng, self.stall = dut, rng, stall
+        self.words: list[int] = []
+        self.cycles: list[int] = []
+        dut.winner_pop_i.value = 0
+        cocotb.start_soon(self.run())
+
+    async def run(self) -> None:
+        popped, coming = False, None
+        while True:
+            await RisingEdge(self.dut.clk_i)
+            if self.dut.rst_ni.value != 1:
+                popped, coming = False, None
+                self.dut.winner_pop_i.value = 0
+                continue
+            word, valid = int(self.dut.winner_o.value), int(self.dut.winner_valid_o.value)
+            assert coming is not None or word == 0, "a word that nobody popped"
+            if coming is not None:
+                assert word >> (len(self.dut.winner_o) - 1) == coming, "not the marker bit of the head"
+                self.words.append(word)
+            coming = int(self.dut.winner_marker_o.value) if popped else None
+            popped = bool(valid) and not popped and self.rng.random() >= self.stall
+            if popped:
+                self.cycles.append(now())
+            self.dut.winner_pop_i.value = int(popped)
+
+
 class Sink:
     """Takes one stream; checks that valid and data wait for ready. Words, and their cycles."""
 

@@ -1,14 +1,15 @@
-"""jp_merge: rows stay together, nothing is lost or doubled, the first input goes first."""
+"""jp_merge: rows stay together, nothing is lost or doubled, no input is forgotten."""
 
 from pathlib import Path
 
 from rtl_tests.common import on_simulators, run
 
 SETS = {
-    "three": {"Inputs": 3, "Width": 12},
-    "one": {"Inputs": 1, "Width": 6},
-    "two": {"Inputs": 2, "Width": 3},
-    "eight": {"Inputs": 8, "Width": 30},
+    "three": {"Inputs": 3, "Width": 12, "Depth": 16},
+    "one": {"Inputs": 1, "Width": 6, "Depth": 16},
+    "two": {"Inputs": 2, "Width": 3, "Depth": 4},
+    "eight": {"Inputs": 8, "Width": 30, "Depth": 16},
+    "thirteen": {"Inputs": 13, "Width": 9, "Depth": 8},
 }
 
 

@@ -15,9 +15,10 @@ import numpy as np
 from jp_hw.ir import Int
 
 MARKER, NONE = -1, -2
-FAN = 8  # inputs of a merge
-DELAY = 8  # cycles from a drain slot to a word's first cycle behind the winner queue
-FIFO_SLACK, WINNER_SLACK = 1, 6
+DELAY = 7  # cycles from a drain slot to a word's first cycle in the winner queue
+FIFO_SLACK, WINNER_SLACK, MERGE_SLACK = 1, 6, 2
+MERGE_QUEUE = 16  # words of the queue behind a merge
+ALL = -2  # every PE of a stream is popped
 BEAT_QUEUE = 64  # beats that the tokenizer holds
 QUEUE = 512  # words of any queue, at most
 NEVER = 1 << 60
@@ -30,6 +31,9 @@ FIRST, SPARE = range(2)
 # a dispatcher: pipeline stages 1..4 (2 holds two words), output register, input row, markers sent for
 # it, PE waited for
 STAGE2, SPARE2, STAGE1, STAGE3, STAGE4, SENT, IN_ROW, REPEAT, WAITS = range(9)
+# a merge: PE whose queue is being popped (-1: none), the word that it gives, the one on its way to the
+# queue behind, and that queue
+POPPING, POPPED, SENDING, WORDS, AT_WORD = range(5)
 # a lane's buffer: level, read position, whether it was filled, ready, the word read, the one offered
 LEVEL, AT, FILLED, READY, WORD, OFFERED = range(6)
 
@@ -104,15 +108,10 @@ def drain_step(p, pes, taps, pooled, queues, times, won, won_at, first_id, cycle
 
 @jit
 def has_room(p, pes, times, limit, cycle):
-    """Whether a PE's winner queue said in this cycle that words may come.
-
-    A word is in the queue from a cycle before its time on, and the first one leaves it then for the
-    register behind.
-    """
-    if pes[p, COUNT] and times[p, pes[p, HEAD]] <= cycle:
-        limit += 1
+    """Whether a PE's winner queue said in this cycle that words may come; a word is there from its
+    time on."""
     level = pes[p, COUNT]
-    while level > limit and times[p, (pes[p, HEAD] + level - 1) % QUEUE] - 1 > cycle:
+    while level > limit and times[p, (pes[p, HEAD] + level - 1) % QUEUE] > cycle:
         level -= 1
     return level <= limit
 
@@ -275,44 +274,40 @@ def buffer_step(lane, buffers, memory, word, taken, depth):
 
 
 @jit
-def group_step(g, groups, lo, hi, pes, queues, times, ready, cycle):
-    """Advance the merge of some PEs' winner queues into a group's register."""
-    room = groups[g, SPARE] == NONE
-    word, chosen, markers = NONE, -1, 0
-    for p in range(lo, hi):
-        if pes[p, COUNT] > 0 and times[p, pes[p, HEAD]] <= cycle:
-            head = queues[p, pes[p, HEAD]]
-            if head == MARKER:
-                markers += 1
-            elif chosen < 0:
-                chosen, word = p, head
-    if markers == hi - lo:
-        word = MARKER
-    if room and word != NONE:
-        for p in range(lo, hi):
-            if p == chosen or word == MARKER:
-                pes[p, HEAD] = (pes[p, HEAD] + 1) % QUEUE
-                pes[p, COUNT] -= 1
-    spill_step(g, groups, word, ready)
+def merged(s, merges, memory):
+    """The word that a merge's queue offers."""
+    return memory[s, merges[s, AT_WORD]] if merges[s, WORDS] > 0 else NONE
 
 
 @jit
-def merge_step(s, finals, groups, first, last, lo, hi, pes, queues, times, ready, cycle):
-    """Advance the two levels of merges of one stream: groups first..last-1, PEs lo..hi-1."""
-    room = finals[s, SPARE] == NONE
+def merge_step(s, merges, memory, lo, hi, pes, queues, times, ready, cycle):
+    """Advance the merge of a stream, PEs lo..hi-1; ready: whether the word that it offers is taken."""
+    popping, popped = merges[s, POPPING], merges[s, POPPED]
     word, chosen, markers = NONE, -1, 0
-    for g in range(first, last):
-        if groups[g, FIRST] == MARKER:
-            markers += 1
-        elif groups[g, FIRST] != NONE and chosen < 0:
-            chosen, word = g, groups[g, FIRST]
-    if markers == last - first:
-        word = MARKER
-    spill_step(s, finals, word, ready)
-    for g in range(first, last):
-        taken = room and (g == chosen or word == MARKER)
-        own = lo + (g - first) * FAN
-        group_step(g, groups, own, min(own + FAN, hi), pes, queues, times, taken, cycle)
+    if popping != ALL and merges[s, WORDS] <= MERGE_QUEUE - 1 - MERGE_SLACK:
+        for p in range(lo, hi):
+            if p != popping and pes[p, COUNT] > 0 and times[p, pes[p, HEAD]] <= cycle:
+                head = queues[p, pes[p, HEAD]]
+                if head == MARKER:
+                    markers += 1
+                else:
+                    chosen, word = p, head
+                    break
+        if markers == hi - lo:
+            chosen, word = ALL, MARKER
+    if popped != NONE:
+        for p in range(lo, hi):
+            if p == popping or popping == ALL:
+                pes[p, HEAD] = (pes[p, HEAD] + 1) % QUEUE
+                pes[p, COUNT] -= 1
+    if merges[s, WORDS] > 0 and ready:
+        merges[s, AT_WORD] = (merges[s, AT_WORD] + 1) % MERGE_QUEUE
+        merges[s, WORDS] -= 1
+    if merges[s, SENDING] != NONE:
+        memory[s, (merges[s, AT_WORD] + merges[s, WORDS]) % MERGE_QUEUE] = merges[s, SENDING]
+        merges[s, WORDS] += 1
+    merges[s, SENDING] = popped
+    merges[s, POPPING], merges[s, POPPED] = chosen, word
 
 
 @jit
@@ -407,15 +402,14 @@ def empty(rows, words) -> Int:
 
 
 def run(beats, classes, pe_first, lane_first, stream_first, depths, sizes, stages_of, ids, won, won_at,
-        stream_pes, group_first, wire_first, readers, wire_of, deep, in_rows, completed, completed_at,
+        stream_pes, wire_first, readers, wire_of, deep, in_rows, completed, completed_at,
         tables, table_at, pointers, pointer_at, targets, lengths, limit
         ) -> tuple[Int, Int, Int]:  # fmt: skip
     """Simulate all frames; returns end cycles (frames,), busy cycles and MACs (layers,).
 
     Per layer: pe_first, lane_first, stream_first (one more than layers), depths (lane and winner
     queues), sizes (outputs of a row, words of an output, pooled), stages_of its requantizers, ids
-    per PE, won (by id, from won_at). Per stream: stream_pes (first, last + 1), group_first. Wire 0 is
-    the input's, wire 1 + s stream s's; readers: lanes, from wire_first. Per lane: wire_of, deep (its
+    per PE, won (by id, from won_at). Per stream: stream_pes (first, last + 1). Wire 0 is the input's, wire 1 + s stream s's; readers: lanes, from wire_first. Per lane: wire_of, deep (its
     buffer), in_rows, completed, tables (column of every id), pointers and targets, lengths: PEs of
     a column with work.
     """
@@ -426,7 +420,8 @@ def run(beats, classes, pe_first, lane_first, stream_first, depths, sizes, stage
     levels, heads = np.zeros((count, most), np.int64), np.zeros((count, most), np.int64)
     fifo, ready = np.zeros((count, most, QUEUE), np.int32), np.ones((count, most), np.bool_)
     queues, times = np.zeros((count, QUEUE), np.int32), np.zeros((count, QUEUE), np.int64)
-    groups, finals = empty(group_first[-1], 2), empty(streams, 2)
+    merges, merge_memory = empty(streams, 5), np.zeros((streams, MERGE_QUEUE), np.int32)
+    merges[:, POPPING], merges[:, WORDS:] = -1, 0
     outs, stages = empty(1 + streams, 2), empty(streams, 8)
     states = empty(lanes, 9)
     states[:, IN_ROW], states[:, REPEAT], states[:, WAITS] = 0, 0, -1
@@ -442,9 +437,9 @@ def run(beats, classes, pe_first, lane_first, stream_first, depths, sizes, stage
     ends, busy, macs = (np.zeros(n, np.int64) for n in (frames, layers, layers))
     advance(
         beats, classes, pe_first, lane_first, stream_first, depths, sizes, stages_of, ids, won, won_at,
-        stream_pes, group_first, wire_first, readers, wire_of, deep, in_rows, completed, completed_at,
+        stream_pes, wire_first, readers, wire_of, deep, in_rows, completed, completed_at,
         tables, table_at, pointers, pointer_at, targets, lengths, limit, pes, wake, levels, heads,
-        fifo, ready, queues, times, groups, finals, outs, stages, states, took, done_lane, buffers,
+        fifo, ready, queues, times, merges, merge_memory, outs, stages, states, took, done_lane, buffers,
         memory, source, beat_queue, logits, stalled, ends, busy, macs,
     )  # fmt: skip
     return ends, busy, macs
@@ -452,9 +447,9 @@ def run(beats, classes, pe_first, lane_first, stream_first, depths, sizes, stage
 
 @jit
 def advance(beats, classes, pe_first, lane_first, stream_first, depths, sizes, stages_of, ids, won,
-            won_at, stream_pes, group_first, wire_first, readers, wire_of, deep, in_rows, completed,
+            won_at, stream_pes, wire_first, readers, wire_of, deep, in_rows, completed,
             completed_at, tables, table_at, pointers, pointer_at, targets, lengths, limit, pes, wake,
-            levels, heads, fifo, ready, queues, times, groups, finals, outs, stages, states, took,
+            levels, heads, fifo, ready, queues, times, merges, merge_memory, outs, stages, states, took,
             done_lane, buffers, memory, source, beat_queue, logits, stalled, ends, busy, macs,
             ):  # fmt: skip
     """The cycles of `run`, from the registers after reset to the last frame's end or the limit."""
@@ -486,17 +481,18 @@ def advance(beats, classes, pe_first, lane_first, stream_first, depths, sizes, s
                     levels, heads, fifo, ready, depths[i, 0], cycle,
                 )  # fmt: skip
             for s in range(stream_first[i], stream_first[i + 1]):
+                offer = merged(s, merges, merge_memory)
                 if i == layers - 1:
-                    room, done = logits_step(logits, ends, done, finals[s, FIRST], classes, cycle)
+                    room, done = logits_step(logits, ends, done, offer, classes, cycle)
                 else:
                     room = outs[1 + s, SPARE] == NONE
                     taken = outs[1 + s, FIRST] != NONE and wire_taken(
                         wire_first, readers, 1 + s, took, done_lane
                     )
-                    requantizer_step(s, stages, stages_of[i] - 1, outs, finals[s, FIRST], taken)
+                    requantizer_step(s, stages, stages_of[i] - 1, outs, offer, taken)
                 merge_step(
-                    s, finals, groups, group_first[s], group_first[s + 1], stream_pes[s, 0],
-                    stream_pes[s, 1], pes, queues, times, room, cycle,
+                    s, merges, merge_memory, stream_pes[s, 0], stream_pes[s, 1], pes, queues, times,
+                    room, cycle,
                 )  # fmt: skip
             for lane in range(first_lane, last_lane):
                 word = NONE if done_lane[lane] else outs[wire_of[lane], FIRST]

@@ -43,7 +43,7 @@ def simulate_cycles(design: Design, images: np.ndarray) -> CycleReport:
 
 def run_traffic(flow: Traffic, layers: Sequence[LayerDesign]) -> CycleReport:
     """Predict the cycles of a given traffic."""
-    from jp_hw.schedule.cycle_kernel import FAN, QUEUE, run  # numba is heavy
+    from jp_hw.schedule.cycle_kernel import QUEUE, run  # numba is heavy
 
     if any(max(layer.fifo_depth, layer.winner_depth) > QUEUE for layer in layers):
         raise ValueError(f"queues can be {QUEUE} words deep at most")
@@ -75,7 +75,6 @@ def run_traffic(flow: Traffic, layers: Sequence[LayerDesign]) -> CycleReport:
                 for la, s in streams
             ]
         ),
-        _starts([-(-stream.pes // FAN) for _, stream in streams]),
         _starts(np.bincount(wire_of, minlength=len(wires)).tolist()),
         np.argsort(wire_of, kind="stable"),
         wire_of,

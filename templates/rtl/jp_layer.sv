@@ -68,7 +68,6 @@ module jp_layer #(
     output logic [5*32-1:0]              counters_o  // {frames, stalled, busy, MACs, tokens}
 );
   localparam int WorkWidth = 1 + ColumnBits + RingBits + ValueBits;
-  localparam int Fan = 8;  // inputs of a merge
 
   // ---- dispatchers
   logic [Lanes-1:0][Pes-1:0] lane_valid, lane_ready;
@@ -118,7 +117,7 @@ module jp_layer #(
   assign unused = &{1'b0, token_i};
 
   // ---- PEs
-  logic [Pes-1:0] pe_valid, pe_ready, pe_mac, pe_busy;
+  logic [Pes-1:0] pe_valid, pe_marker, pe_pop, pe_mac, pe_busy;
   logic [Pes*WinnerWidth-1:0] pe_winner;
 
   for (genvar s = 0; s < Streams; s++) begin : g_stream
@@ -171,39 +170,22 @@ module jp_layer #(
           .work_ready_o(work_ready),
           .work_i(pe_work),
           .winner_valid_o(pe_valid[p]),
-          .winner_ready_i(pe_ready[p]),
+          .winner_marker_o(pe_marker[p]),
+          .winner_pop_i(pe_pop[p]),
           .winner_o(pe_winner[p*WinnerWidth +: WinnerWidth]),
           .count_mac_o(pe_mac[p]),
           .busy_o(pe_busy[p])
       );
     end
 
-    // merge: groups of PEs first, then the groups
     localparam int First = StreamFirst[32*s +: 32];
     localparam int Count = StreamFirst[32*(s+1) +: 32] - First;
-    localparam int Groups = (Count + Fan - 1) / Fan;
-    logic [Groups-1:0] group_valid, group_ready;
-    logic [Groups*WinnerWidth-1:0] group_winner;
-
-    for (genvar g = 0; g < Groups; g++) begin : g_group
-      localparam int Size = (g + 1) * Fan > Count ? Count - g * Fan : Fan;
-      localparam int At = First + g * Fan;
-      jp_merge #(.Inputs(Size), .Width(WinnerWidth)) u_merge (
-          .clk_i, .rst_ni,
-          .valid_i(pe_valid[At +: Size]),
-          .ready_o(pe_ready[At +: Size]),
-          .data_i(pe_winner[At*WinnerWidth +: Size*WinnerWidth]),
-          .valid_o(group_valid[g]),
-          .ready_i(group_ready[g]),
-          .data_o(group_winner[g*WinnerWidth +: WinnerWidth])
-      );
-    end
-
-    jp_merge #(.Inputs(Groups), .Width(WinnerWidth)) u_merge (
+    jp_merge #(.Inputs(Count), .Width(WinnerWidth)) u_merge (
         .clk_i, .rst_ni,
-        .valid_i(group_valid),
-        .ready_o(group_ready),
-        .data_i(group_winner),
+        .valid_i(pe_valid[First +: Count]),
+        .marker_i(pe_marker[First +: Count]),
+        .pop_o(pe_pop[First +: Count]),
+        .data_i(pe_winner[First*WinnerWidth +: Count*WinnerWidth]),
         .valid_o(winner_valid_o[s]),
         .ready_i(winner_ready_i[s]),
         .data_o(winner_o[s*WinnerWidth +: WinnerWidth])

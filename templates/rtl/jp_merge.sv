@@ -1,49 +1,67 @@
-// Merges streams of winners into one: rows stay together, the order within a row is free.
+// Merges the winner queues of PEs into one stream: rows stay together, the order within a row is free.
 //
-// Contract: words {marker, data}, AXI4-Stream handshake. Data words of all inputs pass, one a cycle,
-// the first input that has one first; when every input has come to a marker, those become one, whose data
-// means nothing. Outputs are registered; latency 1 cycle.
+// Contract: every input says whether its queue has a word (valid_i) and whether that is a marker
+// (marker_i). pop_o takes a word; it must be on data_i in the next cycle, where the inputs that were
+// not popped are zero. So the words are simply or'ed. Of data words one leaves its queue a cycle, that
+// of the first input that has one, but no input gives two in a row; when every input has come to a marker, all
+// leave together and become one, whose data means nothing. Output: AXI4-Stream handshake.
+// Latency: 3 cycles from valid_i to valid_o; Depth words wait for a reader that stalls.
 module jp_merge #(
     parameter int Inputs = 2,
-    parameter int Width = 8
+    parameter int Width = 8,
+    parameter int Depth = 16
 ) (
     input  logic                    clk_i,
     input  logic                    rst_ni,
     input  logic [Inputs-1:0]       valid_i,
-    output logic [Inputs-1:0]       ready_o,
+    input  logic [Inputs-1:0]       marker_i,
+    output logic [Inputs-1:0]       pop_o,
     input  logic [Inputs*Width-1:0] data_i,
     output logic                    valid_o,
     input  logic                    ready_i,
     output logic [Width-1:0]        data_o
 );
-  localparam int IndexBits = Inputs > 1 ? $clog2(Inputs) : 1;
+  localparam int Block = 4;  // inputs, the first of which is found in one LUT
+  localparam int Blocks = (Inputs + Block - 1) / Block;
 
-  logic [Inputs-1:0] marker, wants, grant;
+  // ---- choice: what a queue that is being popped has next is not known yet
+  logic [Blocks*Block-1:0] wants, first;
+  logic [Blocks-1:0] some, earlier;
   logic all_markers, room;
+
+  assign wants = (Blocks * Block)'(valid_i & ~pop_o & ~marker_i);
+  assign all_markers = &(valid_i & ~pop_o & marker_i);
+  always_comb begin
+    for (int b = 0; b < Blocks; b++) begin
+      some[b] = |wants[b*Block +: Block];
+      earlier[b] = (some & ((Blocks'(1) << b) - 1'b1)) != '0;
+      for (int i = 0; i < Block; i++)
+        first[b*Block + i] = wants[b*Block + i] && !earlier[b]
+                             && (wants[b*Block +: Block] & ((Block'(1) << i) - 1'b1)) == '0;
+    end
+  end
+
+  logic popped_q, sent_q;  // a word leaves its queue; it is on data_i
+
+  always_ff @(posedge clk_i) begin
+    if (!rst_ni || !room) pop_o <= '0;
+    else pop_o <= all_markers ? '1 : first[Inputs-1:0];
+  end
+  always_ff @(posedge clk_i) begin
+    if (!rst_ni) {popped_q, sent_q} <= '0;
+    else {popped_q, sent_q} <= {room && (all_markers || |some), popped_q};
+  end
+
+  // ---- the word
   logic [Width-1:0] word;
-  logic [IndexBits-1:0] index;
-
-  for (genvar i = 0; i < Inputs; i++) begin : g_input
-    assign marker[i] = data_i[i*Width + Width - 1];
-  end
-
-  assign wants = valid_i & ~marker;
   always_comb begin
-    for (int i = 0; i < Inputs; i++) grant[i] = wants[i] && (wants & ((Inputs'(1) << i) - 1'b1)) == '0;
-  end
-  assign all_markers = &(valid_i & marker);
-  assign ready_o = room ? (all_markers ? '1 : grant) : '0;
-
-  always_comb begin
-    index = '0;
-    for (int i = 0; i < Inputs; i++) index |= IndexBits'(i) & {IndexBits{grant[i]}};
-    word = data_i[index*Width +: Width];
-    word[Width-1] = all_markers;
+    word = '0;
+    for (int i = 0; i < Inputs; i++) word |= data_i[i*Width +: Width];
   end
 
-  jp_spill #(.Width(Width)) u_spill (
+  jp_fifo #(.Width(Width), .Depth(Depth), .Slack(2)) u_fifo (
       .clk_i, .rst_ni,
-      .valid_i(|wants || all_markers),
+      .valid_i(sent_q),
       .ready_o(room),
       .data_i(word),
       .valid_o, .ready_i, .data_o

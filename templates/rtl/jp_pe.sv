@@ -46,7 +46,8 @@ module jp_pe #(
     output logic [Lanes-1:0]           work_ready_o,
     input  logic [Lanes*WorkWidth-1:0] work_i,
     output logic                       winner_valid_o,
-    input  logic                       winner_ready_i,
+    output logic                       winner_marker_o,
+    input  logic                       winner_pop_i,
     output logic [WinnerWidth-1:0]     winner_o,
     output logic                       count_mac_o,
     output logic                       busy_o
@@ -127,7 +128,7 @@ module jp_pe #(
   ) u_core (
       .clk_i, .rst_ni,
       .work_valid_i, .work_ready_o, .work_i,
-      .winner_valid_o, .winner_ready_i, .winner_o,
+      .winner_valid_o, .winner_marker_o, .winner_pop_i, .winner_o,
       .count_mac_o, .busy_o,
       .first_channel_i(ChannelBits'(FirstChannel)),
       .pointer_en_o(pointer_en),

@@ -6,13 +6,15 @@
 // its accumulators in idle cycles (with Pool, the greatest of every window of them), while the columns
 // of later rows go on, and sends {0, channel, x, accumulator} for each that wins (accumulator >=
 // keep_from, or <= keep_to where TwoSided), then a marker {1, ...}. A further marker waits until the
-// drain before it has ended.
+// drain before it has ended. Winners wait in a queue: winner_valid_o says that there is one, and
+// winner_marker_o whether it is a marker; winner_pop_i takes it, and winner_o is the word that was popped
+// in the cycle before, zero if none was.
 // Edge cases: a column must not be empty (the dispatcher's masks see to that). After reset the PE
 // first clears its ring, one word a cycle, and takes no work meanwhile.
 // Its read-only memories are outside: pointers and entries answer in the next cycle (pointers keep their
 // word while pointer_en_o is low), thresholds in the same one. So all PEs of a layer are one module.
-// Latency: 12 cycles from a marker at a lane's input to the first winner; with Pool one more, and one
-// for every other word of a window.
+// Latency: 11 cycles from a marker at a lane's input to the first winner in the queue; with Pool one more,
+// and one for every other word of a window.
 module jp_pe_core #(
     parameter PoolPrefix = "",       // of the tables of jp_drain
     parameter int Lanes = 1,
@@ -56,7 +58,8 @@ module jp_pe_core #(
     output logic [Lanes-1:0]           work_ready_o,
     input  logic [Lanes*WorkWidth-1:0] work_i,
     output logic                       winner_valid_o,
-    input  logic                       winner_ready_i,
+    output logic                       winner_marker_o,
+    input  logic                       winner_pop_i,
     output logic [WinnerWidth-1:0]     winner_o,
     output logic                       count_mac_o,
     output logic                       busy_o,
@@ -355,26 +358,22 @@ module jp_pe_core #(
 
   // so many words can be on their way when the queue says that its room ends
   localparam int WinnerSlack = Pool != 0 ? 7 : 6;
-  logic queue_valid, queue_ready;
   logic [WinnerWidth-1:0] queue;
   jp_fifo #(.Width(WinnerWidth), .Depth(WinnerDepth), .Slack(WinnerSlack)) u_winners (
       .clk_i, .rst_ni,
       .valid_i(winner_valid_q),
       .ready_o(winner_room),
       .data_i(winner_q),
-      .valid_o(queue_valid),
-      .ready_i(queue_ready),
+      .valid_o(winner_valid_o),
+      .ready_i(winner_pop_i),
       .data_o(queue)
   );
-  jp_stage #(.Width(WinnerWidth)) u_winner (
-      .clk_i, .rst_ni,
-      .valid_i(queue_valid),
-      .ready_o(queue_ready),
-      .data_i(queue),
-      .valid_o(winner_valid_o),
-      .ready_i(winner_ready_i),
-      .data_o(winner_o)
-  );
+  assign winner_marker_o = queue[WinnerWidth-1];
+
+  always_ff @(posedge clk_i) begin
+    if (!winner_pop_i) winner_o <= '0;
+    else winner_o <= queue;
+  end
 
   assign count_mac_o = mac_1q;
   assign busy_o = walk_valid_q || column_valid_q || |head_valid || drain_end

@@ -112,9 +112,11 @@ module jp_tokenizer #(
   end
 
   // ---- queue of beats that have something to say
-  localparam int EntryWidth = 64 + 8 + PosBits + 4 + 2;
+  localparam int EntryWidth = 4 + 64 + 8 + PosBits + 4 + 2;
   logic entry_valid_q, entry_valid, entry_ready;
-  logic [EntryWidth-1:0] entry_q, entry;
+  logic [EntryWidth-5:0] entry_q;
+  logic [EntryWidth-1:0] entry;
+  logic [3:0] entry_count;  // bytes that count
 
   always_ff @(posedge clk_i) begin
     if (!rst_ni) entry_valid_q <= 1'b0;
@@ -123,23 +125,28 @@ module jp_tokenizer #(
   always_ff @(posedge clk_i) begin
     entry_q <= {beat_data, counts, pos_q, limit, ends, broken_q || is_short || is_long};
   end
+  always_comb begin
+    entry_count = '0;
+    for (int i = 0; i < 8; i++) entry_count += 4'(entry_q[PosBits+6 + i]);
+  end
 
   jp_fifo #(.Width(EntryWidth), .Depth(64), .Slack(1)) u_entries (
       .clk_i, .rst_ni,
       .valid_i(entry_valid_q),
       .ready_o(beat_ready),
-      .data_i(entry_q),
+      .data_i({entry_count, entry_q}),
       .valid_o(entry_valid),
       .ready_i(entry_ready),
       .data_o(entry)
   );
 
-  // ---- emit: one byte or marker a cycle
-  logic now_valid_q, now_ends_q, now_error_q, finish, advance, emit_byte, emit_marker, last_row, single, any_q;
+  // ---- emit: one byte or marker a cycle; whether that is the beat's last one is known a cycle before
+  logic now_valid_q, now_ends_q, now_error_q, finish, advance, emit_byte, emit_marker, last_row_q, any_q;
+  logic byte_finishes_q, marker_finishes_q;  // unless the frame ends here
   logic [63:0] now_data_q;
   logic [7:0] now_bytes_q, next_bytes, candidates_q, chosen, rest, entry_bytes, value;
   logic [PosBits-1:0] now_pos_q, pos;
-  logic [3:0] now_limit_q, next_limit;
+  logic [3:0] now_limit_q, next_limit, now_left_q;  // left: bytes that are still to be sent
   logic [RowBits-1:0] row_q;
   logic [2:0] index;
 
@@ -158,16 +165,18 @@ module jp_tokenizer #(
     for (int i = 0; i < 8; i++) in_row[i] = 4'(i) < limit_i;
   endfunction
 
-  assign next_limit = 32'(now_limit_q) + Rows >= Far ? 4'(Far) : now_limit_q + 4'(Rows);
+  // where the row behind the next marker ends
+  function automatic logic [3:0] after(input logic [3:0] limit_i);
+    return 32'(limit_i) + Rows >= Far ? 4'(Far) : limit_i + 4'(Rows);
+  endfunction
+
+  assign next_limit = after(now_limit_q);
   assign next_bytes = now_bytes_q & in_row(next_limit);
   assign entry_bytes = entry[PosBits+6 +: 8] & in_row(entry[5:2]);
-  assign single = (now_bytes_q & (now_bytes_q - 1'b1)) == '0;  // or none
-  assign last_row = row_q == RowBits'(Height - 1);
   assign emit_byte = now_valid_q && any_q;
-  assign emit_marker = now_valid_q && !any_q && (!last_row || frame_ready_i);
-  assign finish = emit_byte ? single && now_limit_q == 4'(Far) && !now_ends_q
-                            : emit_marker && (now_ends_q ? last_row
-                                              : now_bytes_q == '0 && next_limit == 4'(Far));
+  assign emit_marker = now_valid_q && !any_q && (!last_row_q || frame_ready_i);
+  assign finish = any_q ? byte_finishes_q
+                        : (now_ends_q ? last_row_q : marker_finishes_q) && (!last_row_q || frame_ready_i);
   assign entry_ready = !now_valid_q || (advance && finish);
   assign pos = now_pos_q + PosBits'(index);
 
@@ -175,16 +184,22 @@ module jp_tokenizer #(
     if (!rst_ni) begin
       now_valid_q <= 1'b0;
       row_q <= '0;
+      last_row_q <= Height == 1;
     end else begin
       if (entry_ready) now_valid_q <= entry_valid;
-      if (advance && emit_marker) row_q <= last_row ? '0 : row_q + 1'b1;
+      if (advance && emit_marker) begin
+        row_q <= last_row_q ? '0 : row_q + 1'b1;
+        last_row_q <= Height == 1 || (row_q == RowBits'(Height - 2) && !last_row_q);
+      end
     end
   end
   always_ff @(posedge clk_i) begin
     if (entry_ready) begin
-      {now_data_q, now_bytes_q, now_pos_q, now_limit_q, now_ends_q, now_error_q} <= entry;
+      {now_left_q, now_data_q, now_bytes_q, now_pos_q, now_limit_q, now_ends_q, now_error_q} <= entry;
       candidates_q <= entry_bytes;
       any_q <= entry_bytes != '0;
+      byte_finishes_q <= entry[EntryWidth-1 -: 4] <= 4'd1 && entry[5:2] == 4'(Far) && !entry[1];
+      marker_finishes_q <= entry[EntryWidth-1 -: 4] == '0 && after(entry[5:2]) == 4'(Far);
     end else if (advance) begin
       now_bytes_q <= rest;
       if (emit_marker) begin
@@ -192,14 +207,19 @@ module jp_tokenizer #(
         now_limit_q <= next_limit;
         candidates_q <= next_bytes;
         any_q <= next_bytes != '0;
-      end else begin
+        byte_finishes_q <= now_left_q <= 4'd1 && next_limit == 4'(Far) && !now_ends_q;
+        marker_finishes_q <= now_left_q == '0 && after(next_limit) == 4'(Far);
+      end else if (emit_byte) begin
+        now_left_q <= now_left_q - 1'b1;
+        byte_finishes_q <= now_left_q <= 4'd2 && now_limit_q == 4'(Far) && !now_ends_q;
+        marker_finishes_q <= now_left_q <= 4'd1 && next_limit == 4'(Far);
         candidates_q <= candidates_q & ~chosen;
         any_q <= (candidates_q & (candidates_q - 1'b1)) != '0;
       end
     end
   end
 
-  assign frame_valid_o = advance && emit_marker && last_row;
+  assign frame_valid_o = advance && emit_marker && last_row_q;
   assign frame_error_o = now_error_q;
   assign receiving_o = beat_valid || beat_q != '0 || entry_valid_q || entry_valid || now_valid_q;
 
