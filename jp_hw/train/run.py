@@ -23,6 +23,7 @@ from jp_hw.train import checkpoint, finish, folder, initial, plots, stages, teac
 from jp_hw.train.config import STAGES, StageName, TrainConfig, validated
 from jp_hw.train.data import Batches, layout, to_float, to_nchw
 from jp_hw.train.measure import Measure, measure
+from jp_hw.train.memory import keep_freed
 from jp_hw.train.state import RunState, fresh, from_checkpoint, network, to_checkpoint
 from jp_hw.train.team import ALONE, Relay, Team, launch
 
@@ -132,6 +133,7 @@ def _run(
 ) -> dict[str, Any] | None:
     """What each process of a team does."""
     started = time.monotonic()
+    keep_freed()
     torch.set_num_threads(config.threads)
     torch.set_flush_denormal(True)  # momentum of pruned weights fades into such numbers, 4x slower
     torch.use_deterministic_algorithms(True, warn_only=config.device != "cpu")

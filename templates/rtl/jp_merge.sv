@@ -29,7 +29,10 @@ module jp_merge #(
   logic [Blocks-1:0] some, earlier;
   logic all_markers, room;
 
-  assign wants = (Blocks * Block)'(valid_i & ~pop_o & ~marker_i);
+  always_comb begin
+    wants = '0;
+    wants[Inputs-1:0] = valid_i & ~pop_o & ~marker_i;
+  end
   assign all_markers = &(valid_i & ~pop_o & marker_i);
   always_comb begin
     for (int b = 0; b < Blocks; b++) begin
@@ -41,15 +44,18 @@ module jp_merge #(
     end
   end
 
-  logic popped_q, sent_q;  // a word leaves its queue; it is on data_i
+  logic unused;
+  assign unused = &{1'b0, first};  // of a last block that is not full
+
+  logic sent_q;  // a word is on data_i
 
   always_ff @(posedge clk_i) begin
     if (!rst_ni || !room) pop_o <= '0;
     else pop_o <= all_markers ? '1 : first[Inputs-1:0];
   end
   always_ff @(posedge clk_i) begin
-    if (!rst_ni) {popped_q, sent_q} <= '0;
-    else {popped_q, sent_q} <= {room && (all_markers || |some), popped_q};
+    if (!rst_ni) sent_q <= 1'b0;
+    else sent_q <= |pop_o;
   end
 
   // ---- the word

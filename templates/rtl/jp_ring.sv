@@ -31,12 +31,17 @@ module jp_ring #(
     end
     assign data_o = bypass_q ? written_q : read_q;
   end else begin : g_lut
+    // read behind the clock edge: what was written then is there already
     (* ram_style = "distributed" *)
     logic signed [Width-1:0] mem [1 << AddrBits];
+    logic [AddrBits-1:0] read_addr_q;
 
     always_ff @(posedge clk_i) begin
       if (write_i) mem[write_addr_i] <= write_data_i;
+      read_addr_q <= read_addr_i;
     end
-    always_ff @(posedge clk_i) data_o <= bypass_i ? write_data_i : mem[read_addr_i];
+    assign data_o = mem[read_addr_q];
+    logic unused;
+    assign unused = bypass_i;
   end
 endmodule

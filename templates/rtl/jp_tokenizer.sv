@@ -141,15 +141,17 @@ module jp_tokenizer #(
   );
 
   // ---- emit: one byte or marker a cycle; whether that is the beat's last one is known a cycle before
-  logic now_valid_q, now_ends_q, now_error_q, finish, advance, emit_byte, emit_marker, last_row_q, any_q;
-  logic byte_finishes_q, marker_finishes_q;  // unless the frame ends here
+  logic now_valid_q, now_ends_q, now_error_q, advance, may, emit_byte, emit_marker, any_q, finishes_q;
+  logic last_row_q, last_row_next, behind_last_row;
   logic [63:0] now_data_q;
   logic [7:0] now_bytes_q, next_bytes, candidates_q, chosen, rest, entry_bytes, value;
   logic [PosBits-1:0] now_pos_q, pos;
   logic [3:0] now_limit_q, next_limit, now_left_q;  // left: bytes that are still to be sent
   logic [RowBits-1:0] row_q;
   logic [2:0] index;
+  logic more;  // bytes of this row
 
+  assign more = (candidates_q & (candidates_q - 1'b1)) != '0;
   always_comb begin
     chosen = candidates_q & (~candidates_q + 1'b1);
     rest = now_bytes_q & ~chosen;
@@ -173,11 +175,20 @@ module jp_tokenizer #(
   assign next_limit = after(now_limit_q);
   assign next_bytes = now_bytes_q & in_row(next_limit);
   assign entry_bytes = entry[PosBits+6 +: 8] & in_row(entry[5:2]);
+  assign may = any_q || !last_row_q || frame_ready_i;
   assign emit_byte = now_valid_q && any_q;
-  assign emit_marker = now_valid_q && !any_q && (!last_row_q || frame_ready_i);
-  assign finish = any_q ? byte_finishes_q
-                        : (now_ends_q ? last_row_q : marker_finishes_q) && (!last_row_q || frame_ready_i);
-  assign entry_ready = !now_valid_q || (advance && finish);
+  assign emit_marker = now_valid_q && !any_q && may;
+  assign entry_ready = !now_valid_q || (advance && finishes_q && may);
+  assign behind_last_row = Height == 1 || (row_q == RowBits'(Height - 2) && !last_row_q);
+  assign last_row_next = advance && emit_marker ? behind_last_row : last_row_q;
+
+  // whether a beat's next byte, or else the next marker, is its last one: left_i bytes are left, the row
+  // ends behind limit_i of them
+  function automatic logic last_word(input logic byte_i, input logic [3:0] left_i,
+                                     input logic [3:0] limit_i, input logic ends_i, input logic last_row_i);
+    if (byte_i) return left_i <= 4'd1 && limit_i == 4'(Far) && !ends_i;
+    return ends_i ? last_row_i : left_i == '0 && after(limit_i) == 4'(Far);
+  endfunction
   assign pos = now_pos_q + PosBits'(index);
 
   always_ff @(posedge clk_i) begin
@@ -189,8 +200,8 @@ module jp_tokenizer #(
       if (entry_ready) now_valid_q <= entry_valid;
       if (advance && emit_marker) begin
         row_q <= last_row_q ? '0 : row_q + 1'b1;
-        last_row_q <= Height == 1 || (row_q == RowBits'(Height - 2) && !last_row_q);
       end
+      last_row_q <= last_row_next;
     end
   end
   always_ff @(posedge clk_i) begin
@@ -198,8 +209,7 @@ module jp_tokenizer #(
       {now_left_q, now_data_q, now_bytes_q, now_pos_q, now_limit_q, now_ends_q, now_error_q} <= entry;
       candidates_q <= entry_bytes;
       any_q <= entry_bytes != '0;
-      byte_finishes_q <= entry[EntryWidth-1 -: 4] <= 4'd1 && entry[5:2] == 4'(Far) && !entry[1];
-      marker_finishes_q <= entry[EntryWidth-1 -: 4] == '0 && after(entry[5:2]) == 4'(Far);
+      finishes_q <= last_word(entry_bytes != '0, entry[EntryWidth-1 -: 4], entry[5:2], entry[1], last_row_next);
     end else if (advance) begin
       now_bytes_q <= rest;
       if (emit_marker) begin
@@ -207,14 +217,12 @@ module jp_tokenizer #(
         now_limit_q <= next_limit;
         candidates_q <= next_bytes;
         any_q <= next_bytes != '0;
-        byte_finishes_q <= now_left_q <= 4'd1 && next_limit == 4'(Far) && !now_ends_q;
-        marker_finishes_q <= now_left_q == '0 && after(next_limit) == 4'(Far);
+        finishes_q <= last_word(next_bytes != '0, now_left_q, next_limit, now_ends_q, behind_last_row);
       end else if (emit_byte) begin
         now_left_q <= now_left_q - 1'b1;
-        byte_finishes_q <= now_left_q <= 4'd2 && now_limit_q == 4'(Far) && !now_ends_q;
-        marker_finishes_q <= now_left_q <= 4'd1 && next_limit == 4'(Far);
+        finishes_q <= last_word(more, now_left_q - 1'b1, now_limit_q, now_ends_q, last_row_q);
         candidates_q <= candidates_q & ~chosen;
-        any_q <= (candidates_q & (candidates_q - 1'b1)) != '0;
+        any_q <= more;
       end
     end
   end
