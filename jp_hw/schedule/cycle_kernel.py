@@ -18,6 +18,7 @@ MARKER, NONE = -1, -2
 DELAY = 7  # cycles from a drain slot to a word's first cycle in the winner queue
 FIFO_SLACK, WINNER_SLACK, MERGE_SLACK = 1, 6, 2
 MERGE_QUEUE = 16  # words of the queue behind a merge
+NEAR = 8  # inputs of a merge that chooses within a cycle
 ALL = -2  # every PE of a stream is popped
 BEAT_QUEUE = 64  # beats that the tokenizer holds
 QUEUE = 512  # words of any queue, at most
@@ -31,9 +32,9 @@ FIRST, SPARE = range(2)
 # a dispatcher: pipeline stages 1..4 (2 holds two words), output register, input row, markers sent for
 # it, PE waited for
 STAGE2, SPARE2, STAGE1, STAGE3, STAGE4, SENT, IN_ROW, REPEAT, WAITS = range(9)
-# a merge: PE whose queue is being popped (-1: none), the word that it gives, the one on its way to the
-# queue behind, and that queue
-POPPING, POPPED, SENDING, WORDS, AT_WORD = range(5)
+# a merge: PE whose queue is being popped (-1: none), and in the cycle before, the words that they give,
+# and the queue behind
+POPPING, BEFORE, POPPED, SENDING, WORDS, AT_WORD = range(6)
 # a lane's buffer: level, read position, whether it was filled, ready, the word read, the one offered
 LEVEL, AT, FILLED, READY, WORD, OFFERED = range(6)
 
@@ -282,11 +283,17 @@ def merged(s, merges, memory):
 @jit
 def merge_step(s, merges, memory, lo, hi, pes, queues, times, ready, cycle):
     """Advance the merge of a stream, PEs lo..hi-1; ready: whether the word that it offers is taken."""
-    popping, popped = merges[s, POPPING], merges[s, POPPED]
+    popping, before, popped = merges[s, POPPING], merges[s, BEFORE], merges[s, POPPED]
     word, chosen, markers = NONE, -1, 0
-    if popping != ALL and merges[s, WORDS] <= MERGE_QUEUE - 1 - MERGE_SLACK:
+    late = hi - lo > NEAR
+    if not late:
+        before = -1
+    known = popping != ALL and before != ALL
+    if known and merges[s, WORDS] <= MERGE_QUEUE - 1 - MERGE_SLACK:
         for p in range(lo, hi):
-            if p != popping and pes[p, COUNT] > 0 and times[p, pes[p, HEAD]] <= cycle:
+            if p in (popping, before) or pes[p, COUNT] == 0:
+                continue
+            if times[p, pes[p, HEAD]] + late <= cycle:
                 head = queues[p, pes[p, HEAD]]
                 if head == MARKER:
                     markers += 1
@@ -306,7 +313,7 @@ def merge_step(s, merges, memory, lo, hi, pes, queues, times, ready, cycle):
     if merges[s, SENDING] != NONE:
         memory[s, (merges[s, AT_WORD] + merges[s, WORDS]) % MERGE_QUEUE] = merges[s, SENDING]
         merges[s, WORDS] += 1
-    merges[s, SENDING] = popped
+    merges[s, SENDING], merges[s, BEFORE] = popped, popping
     merges[s, POPPING], merges[s, POPPED] = chosen, word
 
 
@@ -420,8 +427,8 @@ def run(beats, classes, pe_first, lane_first, stream_first, depths, sizes, stage
     levels, heads = np.zeros((count, most), np.int64), np.zeros((count, most), np.int64)
     fifo, ready = np.zeros((count, most, QUEUE), np.int32), np.ones((count, most), np.bool_)
     queues, times = np.zeros((count, QUEUE), np.int32), np.zeros((count, QUEUE), np.int64)
-    merges, merge_memory = empty(streams, 5), np.zeros((streams, MERGE_QUEUE), np.int32)
-    merges[:, POPPING], merges[:, WORDS:] = -1, 0
+    merges, merge_memory = empty(streams, 6), np.zeros((streams, MERGE_QUEUE), np.int32)
+    merges[:, : BEFORE + 1], merges[:, WORDS:] = -1, 0
     outs, stages = empty(1 + streams, 2), empty(streams, 8)
     states = empty(lanes, 9)
     states[:, IN_ROW], states[:, REPEAT], states[:, WAITS] = 0, 0, -1

@@ -22,7 +22,6 @@ module jp_fifo #(
     output logic [Width-1:0] data_o
 );
   localparam int AddrBits = Depth > 1 ? $clog2(Depth) : 1;
-  localparam logic [AddrBits:0] Limit = (AddrBits + 1)'(Depth - 1 - Slack);
 
   initial if (Depth != (1 << AddrBits) || Depth < 2 || Slack > Depth - 1)
     $fatal(1, "jp_fifo: Depth %0d, Slack %0d", Depth, Slack);
@@ -33,7 +32,7 @@ module jp_fifo #(
   localparam logic [AddrBits-1:0] Taps = AddrBits'(AllTaps);
 
   logic [AddrBits-1:0] write_q, read_q, read_d;
-  logic [AddrBits:0] level_q;
+  logic [AddrBits-1:0] ahead_q;  // Slack + 1 words behind write_q: ready_o is low from there to read_q
   logic push, pop;
 
   // The word after word `at`. In LUT RAM the order of the words is that of a shift register with
@@ -42,6 +41,11 @@ module jp_fifo #(
     if (AddrBits > 6) return at + 1'b1;
     if (AddrBits == 1) return ~at;
     return AddrBits'({at, ^(at & Taps) ^ (AddrBits'(at << 1) == '0)});
+  endfunction
+
+  function automatic logic [AddrBits-1:0] place(input int words);
+    place = '0;
+    for (int i = 0; i < words; i++) place = after(place);
   endfunction
 
   assign read_d = after(read_q);
@@ -72,27 +76,32 @@ module jp_fifo #(
     assign data_o = bypass_q ? pushed_q : stored_q;
   end
 
+  // ready_o rises behind reset, where nothing is in the queue
+  logic fills, empties;
+  assign fills = push && !pop && ahead_q == read_q;
+  assign empties = pop && !push && ahead_q == read_d;
+
   always_ff @(posedge clk_i) begin
     if (!rst_ni) begin
       write_q <= '0;
+      ahead_q <= place(Slack + 1);
       read_q <= '0;
-      level_q <= '0;
       valid_o <= 1'b0;
       ready_o <= 1'b0;
     end else begin
       if (push) write_q <= after(write_q);
+      if (push) ahead_q <= after(ahead_q);
       if (pop) read_q <= read_d;
-      if (push != pop) level_q <= level_q + {{AddrBits{!push}}, 1'b1};
-      valid_o <= push || (pop ? level_q != 1 : valid_o);
-      if (push && !pop) ready_o <= level_q <= Limit && level_q != Limit;
-      else if (pop && !push) ready_o <= level_q <= Limit + 1'b1;
-      else ready_o <= level_q <= Limit;
+      valid_o <= push || (pop ? read_d != write_q : valid_o);
+      ready_o <= (ready_o || !valid_o || empties) && !fills;
     end
   end
 
 `ifndef SYNTHESIS
+  int level;
   always @(posedge clk_i) begin
-    if (rst_ni && push && !pop && level_q == (AddrBits + 1)'(Depth)) begin
+    level <= rst_ni ? level + int'(push) - int'(pop) : 0;
+    if (rst_ni && push && !pop && level == Depth) begin
       $display("jp_fifo: overflow in %m");
       $fatal(1, "jp_fifo: overflow");
     end

@@ -21,20 +21,36 @@ module jp_merge #(
     input  logic                    ready_i,
     output logic [Width-1:0]        data_o
 );
+  localparam int Near = 8;
   localparam int Block = 4;  // inputs, the first of which is found in one LUT
   localparam int Blocks = (Inputs + Block - 1) / Block;
 
   // ---- choice: what a queue that is being popped has next is not known yet
+  logic [Inputs-1:0] has_word;
   logic [Blocks*Block-1:0] wants, first;
   logic [Blocks-1:0] some, earlier;
-  logic all_markers, room;
+  logic at_markers, all_markers, room;
 
+  if (Inputs <= Near) begin : g_near
+    assign has_word = valid_i & ~marker_i;
+    assign at_markers = &(valid_i & marker_i);
+  end else begin : g_far
+    always_ff @(posedge clk_i) begin
+      if (!rst_ni) begin
+        has_word <= '0;
+        at_markers <= 1'b0;
+      end else begin
+        has_word <= valid_i & ~pop_o & ~marker_i;
+        at_markers <= &(valid_i & ~pop_o & marker_i);
+      end
+    end
+  end
+
+  // while a word is popped, at_markers is low; while the markers are, it is old
+  assign all_markers = at_markers && !pop_o[0];
   always_comb begin
     wants = '0;
-    wants[Inputs-1:0] = valid_i & ~pop_o & ~marker_i;
-  end
-  assign all_markers = &(valid_i & ~pop_o & marker_i);
-  always_comb begin
+    wants[Inputs-1:0] = has_word & ~pop_o;
     for (int b = 0; b < Blocks; b++) begin
       some[b] = |wants[b*Block +: Block];
       earlier[b] = (some & ((Blocks'(1) << b) - 1'b1)) != '0;

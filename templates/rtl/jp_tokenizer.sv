@@ -51,8 +51,8 @@ module jp_tokenizer #(
   // ---- receive: which bytes count, where the row ends, is the frame sound
   logic beat_valid, beat_ready, beat_last, beat_take;
   logic [63:0] beat_data;
-  logic [7:0] beat_keep, counts, in_frame, table_keep;
-  logic [BeatBits-1:0] beat_q;
+  logic [7:0] beat_keep, counts, in_frame, table_keep, keep_q;
+  logic [BeatBits-1:0] beat_q, beat_d, behind_q;  // behind: the beat after this one, 0 after the last
   logic [PosBits-1:0] pos_q, pos_next;
   logic dropping_q, broken_q, is_final, ends, is_short, is_long;
   logic [3:0] limit;
@@ -67,9 +67,10 @@ module jp_tokenizer #(
       .data_o({beat_last, beat_keep, beat_data})
   );
   jp_table #(.File({Prefix, "_keep.mem"}), .Width(8), .Depth(TableDepth), .AddrBits(BeatBits))
-      u_keep (.addr_i(beat_q), .data_o(table_keep));
+      u_keep (.addr_i(rst_ni ? beat_d : '0), .data_o(table_keep));
 
-  assign is_final = beat_q == BeatBits'(Beats - 1);
+  assign beat_d = beat_last ? '0 : behind_q;
+  assign is_final = behind_q == '0;
   assign in_frame = is_final ? LastBytes : 8'hff;
   assign ends = beat_last || is_final;
   assign beat_take = beat_valid && beat_ready && !dropping_q;
@@ -80,7 +81,7 @@ module jp_tokenizer #(
     logic [7:0] magnitude;
     assign magnitude = (Signed != 0 && beat_data[8*i+7]) ? -beat_data[8*i +: 8]
                                                          : beat_data[8*i +: 8];
-    assign counts[i] = 32'(magnitude) >= Theta && in_frame[i] && beat_keep[i] && table_keep[i];
+    assign counts[i] = 32'(magnitude) >= Theta && in_frame[i] && beat_keep[i] && keep_q[i];
   end
 
   // bytes of this beat that come before the end of the row; Far where it does not end here
@@ -94,6 +95,7 @@ module jp_tokenizer #(
   always_ff @(posedge clk_i) begin
     if (!rst_ni) begin
       beat_q <= '0;
+      behind_q <= Beats == 1 ? '0 : BeatBits'(1);
       pos_q <= '0;
       dropping_q <= 1'b0;
       broken_q <= 1'b0;
@@ -101,7 +103,8 @@ module jp_tokenizer #(
       long_o <= 1'b0;
     end else begin
       if (beat_take) begin
-        beat_q <= ends ? '0 : beat_q + 1'b1;
+        beat_q <= beat_d;
+        behind_q <= beat_d == BeatBits'(Beats - 1) ? '0 : beat_d + 1'b1;
         pos_q <= ends ? '0 : pos_next;
         broken_q <= !ends && (broken_q || is_short);
       end
@@ -111,12 +114,18 @@ module jp_tokenizer #(
     end
   end
 
+  always_ff @(posedge clk_i) begin
+    if (!rst_ni || beat_take) keep_q <= table_keep;
+  end
+
   // ---- queue of beats that have something to say
-  localparam int EntryWidth = 4 + 64 + 8 + PosBits + 4 + 2;
+  localparam int EntryWidth = 64 + 8 + PosBits + 4 + 2;
+  localparam int QueueWidth = 4 + 2 + EntryWidth;
   logic entry_valid_q, entry_valid, entry_ready;
-  logic [EntryWidth-5:0] entry_q;
-  logic [EntryWidth-1:0] entry;
-  logic [3:0] entry_count;  // bytes that count
+  logic [EntryWidth-1:0] entry_q;
+  logic [7:0] entry_bytes, row_bytes;
+  logic [3:0] entry_limit, entry_count;  // count: of bytes that are sent
+  logic entry_any, entry_finishes;       // is one of them in the row; is the first word the last one
 
   always_ff @(posedge clk_i) begin
     if (!rst_ni) entry_valid_q <= 1'b0;
@@ -125,26 +134,51 @@ module jp_tokenizer #(
   always_ff @(posedge clk_i) begin
     entry_q <= {beat_data, counts, pos_q, limit, ends, broken_q || is_short || is_long};
   end
+
+  function automatic logic [7:0] in_row(input logic [3:0] limit_i);
+    for (int i = 0; i < 8; i++) in_row[i] = 4'(i) < limit_i;
+  endfunction
+
+  // where the row behind the next marker ends
+  function automatic logic [3:0] after(input logic [3:0] limit_i);
+    return 32'(limit_i) + Rows >= Far ? 4'(Far) : limit_i + 4'(Rows);
+  endfunction
+
+  // whether a beat's next byte, or else the next marker, is its last word: left_i bytes are left, the row
+  // ends behind limit_i of them. Where the frame ends here the last row's marker is, whatever this says
+  function automatic logic last_word(input logic byte_i, input logic [3:0] left_i,
+                                     input logic [3:0] limit_i, input logic ends_i);
+    if (byte_i) return left_i <= 4'd1 && limit_i == 4'(Far) && !ends_i;
+    return left_i == '0 && after(limit_i) == 4'(Far);
+  endfunction
+
   always_comb begin
+    {entry_bytes, entry_limit} = {entry_q[PosBits+6 +: 8], entry_q[5:2]};
+    entry_any = (entry_bytes & in_row(entry_limit)) != '0;
     entry_count = '0;
-    for (int i = 0; i < 8; i++) entry_count += 4'(entry_q[PosBits+6 + i]);
+    for (int i = 0; i < 8; i++) entry_count += 4'(entry_bytes[i]);
+    entry_finishes = last_word(entry_any, entry_count, entry_limit, entry_q[1]);
   end
 
-  jp_fifo #(.Width(EntryWidth), .Depth(64), .Slack(1)) u_entries (
+  logic [3:0] count;
+  logic any, finishes;
+  logic [EntryWidth-1:0] entry;
+
+  jp_fifo #(.Width(QueueWidth), .Depth(64), .Slack(1)) u_entries (
       .clk_i, .rst_ni,
       .valid_i(entry_valid_q),
       .ready_o(beat_ready),
-      .data_i({entry_count, entry_q}),
+      .data_i({entry_count, entry_any, entry_finishes, entry_q}),
       .valid_o(entry_valid),
       .ready_i(entry_ready),
-      .data_o(entry)
+      .data_o({count, any, finishes, entry})
   );
 
   // ---- emit: one byte or marker a cycle; whether that is the beat's last one is known a cycle before
   logic now_valid_q, now_ends_q, now_error_q, advance, may, emit_byte, emit_marker, any_q, finishes_q;
   logic last_row_q, last_row_next, behind_last_row;
   logic [63:0] now_data_q;
-  logic [7:0] now_bytes_q, next_bytes, candidates_q, chosen, rest, entry_bytes, value;
+  logic [7:0] now_bytes_q, next_bytes, candidates_q, chosen, rest, value;
   logic [PosBits-1:0] now_pos_q, pos;
   logic [3:0] now_limit_q, next_limit, now_left_q;  // left: bytes that are still to be sent
   logic [RowBits-1:0] row_q;
@@ -163,32 +197,15 @@ module jp_tokenizer #(
     end
   end
 
-  function automatic logic [7:0] in_row(input logic [3:0] limit_i);
-    for (int i = 0; i < 8; i++) in_row[i] = 4'(i) < limit_i;
-  endfunction
-
-  // where the row behind the next marker ends
-  function automatic logic [3:0] after(input logic [3:0] limit_i);
-    return 32'(limit_i) + Rows >= Far ? 4'(Far) : limit_i + 4'(Rows);
-  endfunction
-
   assign next_limit = after(now_limit_q);
   assign next_bytes = now_bytes_q & in_row(next_limit);
-  assign entry_bytes = entry[PosBits+6 +: 8] & in_row(entry[5:2]);
+  assign row_bytes = entry[PosBits+6 +: 8] & in_row(entry[5:2]);
   assign may = any_q || !last_row_q || frame_ready_i;
   assign emit_byte = now_valid_q && any_q;
   assign emit_marker = now_valid_q && !any_q && may;
   assign entry_ready = !now_valid_q || (advance && finishes_q && may);
   assign behind_last_row = Height == 1 || (row_q == RowBits'(Height - 2) && !last_row_q);
   assign last_row_next = advance && emit_marker ? behind_last_row : last_row_q;
-
-  // whether a beat's next byte, or else the next marker, is its last one: left_i bytes are left, the row
-  // ends behind limit_i of them
-  function automatic logic last_word(input logic byte_i, input logic [3:0] left_i,
-                                     input logic [3:0] limit_i, input logic ends_i, input logic last_row_i);
-    if (byte_i) return left_i <= 4'd1 && limit_i == 4'(Far) && !ends_i;
-    return ends_i ? last_row_i : left_i == '0 && after(limit_i) == 4'(Far);
-  endfunction
   assign pos = now_pos_q + PosBits'(index);
 
   always_ff @(posedge clk_i) begin
@@ -206,10 +223,11 @@ module jp_tokenizer #(
   end
   always_ff @(posedge clk_i) begin
     if (entry_ready) begin
-      {now_left_q, now_data_q, now_bytes_q, now_pos_q, now_limit_q, now_ends_q, now_error_q} <= entry;
-      candidates_q <= entry_bytes;
-      any_q <= entry_bytes != '0;
-      finishes_q <= last_word(entry_bytes != '0, entry[EntryWidth-1 -: 4], entry[5:2], entry[1], last_row_next);
+      now_left_q <= count;
+      {now_data_q, now_bytes_q, now_pos_q, now_limit_q, now_ends_q, now_error_q} <= entry;
+      candidates_q <= row_bytes;
+      any_q <= any;
+      finishes_q <= entry[1] && !any ? last_row_next : finishes;
     end else if (advance) begin
       now_bytes_q <= rest;
       if (emit_marker) begin
@@ -217,10 +235,12 @@ module jp_tokenizer #(
         now_limit_q <= next_limit;
         candidates_q <= next_bytes;
         any_q <= next_bytes != '0;
-        finishes_q <= last_word(next_bytes != '0, now_left_q, next_limit, now_ends_q, behind_last_row);
+        if (now_ends_q && next_bytes == '0) finishes_q <= behind_last_row;
+        else finishes_q <= last_word(next_bytes != '0, now_left_q, next_limit, now_ends_q);
       end else if (emit_byte) begin
         now_left_q <= now_left_q - 1'b1;
-        finishes_q <= last_word(more, now_left_q - 1'b1, now_limit_q, now_ends_q, last_row_q);
+        if (now_ends_q && !more) finishes_q <= last_row_q;
+        else finishes_q <= last_word(more, now_left_q - 1'b1, now_limit_q, now_ends_q);
         candidates_q <= candidates_q & ~chosen;
         any_q <= more;
       end
