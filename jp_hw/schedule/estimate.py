@@ -1,7 +1,7 @@
 """Resources of a layer before synthesis: a linear model of what yosys makes of the RTL for xc7.
 
-LUTs were fitted to PEs of 27 layers, and to layers of 1 to 24 of them; flip-flops follow from the
-registers. `jp-hw synth` counts the real thing.
+LUTs were fitted to layers of 1 to 27 PEs; flip-flops follow from the registers, and block RAMs from how
+Yosys splits memories. `jp-hw synth` counts the real thing.
 """
 
 from collections.abc import Iterable
@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from math import log2
 
 from jp_hw.boards import KINDS, Budget
+from jp_hw.ir import INPUT
 from jp_hw.schedule.design import Lane, LayerDesign, Memory
 from jp_hw.schedule.memories import (
     BLOCK_ROM_BITS,
@@ -20,8 +21,11 @@ from jp_hw.schedule.memories import (
     pe_blocks,
     ring_blocks,
     rom_blocks,
+    written_blocks,
 )
 
+MERGE_DEPTH, NEAR_MERGE = 16, 8
+"""Words of the queue behind a merge, and inputs of one that chooses within a cycle (`jp_merge`)."""
 LUT_BUFFER = 128
 """Buffers of so many tokens at most are LUT RAM (`jp_buffer`)."""
 
@@ -67,18 +71,18 @@ def pe(layer: LayerDesign) -> Resources:
     two_sided = layer.requantize is not None and layer.requantize.signed
     work = 1 + layer.column_bits + ring + layer.value_bits
     more = layer.pointers[0].fields[1].bits
-    lut: float = 80 + 4.2 * ring + 10.3 * more + 1.67 * (lanes - 1) * work
+    lut: float = 74 + 4.2 * ring + 10.3 * more + 1.9 * (lanes - 1) * work
     if layer.requantize is not None:  # thresholds of the slots
         lut += -23 + bits * (
             1.9 * (1 - 1 / layer.slots) + 0.065 * min(max(layer.slots - 2, 0), 190)
         )
     lut += bits * two_sided + 29 * (layer.pool is not None)
     if not layer.block_ring:
-        lut += 1.3 * bits * max(0, ring - 7)
+        lut += 1.3 * bits * max(0, ring - 7) - (bits if ring < 7 else 0)
     lut += lutram(layer.winner_depth, layer.winner_width)
     number = 0
     if layer.fifo_depth > LUT_QUEUE:
-        number, lut = lanes * blocks(layer.fifo_depth, work), lut + 1.8 * lanes * work
+        number, lut = lanes * written_blocks(layer.fifo_depth, work), lut + 1.8 * lanes * work
     else:
         lut += lanes * lutram(layer.fifo_depth, work)
     if layer.block_ring:
@@ -97,22 +101,24 @@ def _pe_registers(layer: LayerDesign) -> float:
     flags = 33 + 2 * lanes
     addresses = 9 * layer.ring_bits
     column = 3 * layer.value_bits + log2(layer.weights[0].depth) + layer.pointers[0].fields[1].bits
-    queues = lanes * (4 * fifo + 1) + 3 * winners + 1
+    queues = lanes * (4 * fifo + 1) + 4 * winners + 2
     places = log2(slots) + 3 + 2 * layer.output_x_bits * (layer.output_x_bits > 1)
-    stage = layer.winner_width + 1
+    stage = layer.winner_width
     if layer.requantize is None:  # all outputs leave: nothing is compared
         return flags + addresses + column + queues + places + stage
     thresholds = min(0.7 * bits, 1.6 * (slots - 1)) * (1 + layer.requantize.signed)
-    sums = 2 * bits + (bits + 12 if layer.pool is not None else 0)
+    sums = (2 if layer.block_ring else 1) * bits + (bits + 12 if layer.pool is not None else 0)
     winner = 0.88 * layer.winner_width
     return flags + addresses + column + queues + places + stage + thresholds + sums + winner
 
 
 def merges(layer: LayerDesign) -> Resources:
-    """The merge trees: groups of up to 8 PEs, then the groups."""
-    width, groups = layer.winner_width, -(-layer.pes // 8)
-    lut = width * (1.6 * (groups + 1) + 0.65 * (layer.pes + groups))
-    return Resources(round(lut), (2 * width + 3) * (groups + 1), 0, 0)
+    """The merges: words of all PEs or'ed, the choice of a PE, and a queue."""
+    width = layer.winner_width
+    each = lutram(MERGE_DEPTH, width) + 22
+    lut = sum(width * (stream.pes - 1) / 5 + 4 * stream.pes + each for stream in layer.streams)
+    choice = sum(stream.pes * (2 if stream.pes > NEAR_MERGE else 1) for stream in layer.streams)
+    return Resources(round(lut), choice + 18 * len(layer.streams), 0, 0)
 
 
 def buffer(lane: Lane) -> Resources:
@@ -122,11 +128,22 @@ def buffer(lane: Lane) -> Resources:
     width, depth = lane.token.width, lane.buffer
     if depth <= LUT_BUFFER:
         return Resources(90 + lutram(depth, width), 40 + 2 * width, 0, 0)
-    return Resources(110, 40 + 2 * width, 0, blocks(depth, width))
+    return Resources(110, 40 + 2 * width, 0, written_blocks(depth, width))
+
+
+def input_map(layer: LayerDesign) -> Resources:
+    """The tokenizer's table of places, if the layer reads the network's input."""
+    lane = layer.lanes[0]
+    if lane.tensor != INPUT:
+        return Resources(0, 0, 0, 0)
+    depth = lane.width * min(1 << lane.token.channel_bits, lane.masks.depth)
+    bits = lane.token.x_bits * (lane.width > 1) + lane.token.channel_bits
+    number = blocks(depth, bits) if depth * bits >= BLOCK_ROM_BITS else 0
+    return Resources(0, 0, 0, number)
 
 
 def layer_resources(layer: LayerDesign) -> Resources:
-    """A whole layer, its requantizer included."""
+    """A whole layer, its requantizer included, and the table of the input that it reads."""
     one, lanes = pe(layer), len(layer.lanes)
     number = layer.pes * one.bram18 + pe_blocks(layer)
     pes = Resources(layer.pes * one.lut, layer.pes * one.ff, layer.pes * one.dsp, number)
@@ -138,7 +155,8 @@ def layer_resources(layer: LayerDesign) -> Resources:
     posts = total(rom(stream.post) + requantizer for stream in layer.streams)
     buffers = total(buffer(lane) for lane in layer.lanes)
     table = Resources(0, 0, 0, 0) if layer.table is None else rom(layer.table)
-    return total((pes, merges(layer), counters, dispatchers, tables, posts, buffers, table))
+    ends = input_map(layer)
+    return total((pes, merges(layer), counters, dispatchers, tables, posts, buffers, table, ends))
 
 
 def total(parts: Iterable[Resources]) -> Resources:

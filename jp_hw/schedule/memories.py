@@ -25,6 +25,11 @@ def blocks(depth: int, width: int, shapes: Sequence[tuple[int, int]] = ONE_PORT)
     return min(-(-depth // d) * -(-width // w) for d, w in shapes)
 
 
+def written_blocks(depth: int, width: int) -> int:
+    """Block RAMs of 18 kbit of a memory that is written: words may share a row, byte by byte (of 9)."""
+    return min(blocks(depth, width), -(-(-(-depth // 512) * -(-width // 9)) // 4))
+
+
 def rom_blocks(memory: Memory) -> int:
     """Block RAMs of 18 kbit of a `jp_rom`: none if it is small enough for LUTs."""
     if memory.depth * memory.width < BLOCK_ROM_BITS:
@@ -57,7 +62,7 @@ def lutram(depth: int, width: int) -> int:
 
 def ring_blocks(layer: LayerDesign) -> int:
     """Block RAMs of 18 kbit of a PE's accumulators, if they are block RAM."""
-    return blocks(1 << layer.ring_bits, layer.accumulator_bits)
+    return written_blocks(1 << layer.ring_bits, layer.accumulator_bits)
 
 
 def choose(layers: Sequence[LayerDesign], budget: Budget, used: int) -> tuple[LayerDesign, ...]:
