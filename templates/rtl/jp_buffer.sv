@@ -21,11 +21,17 @@ module jp_buffer #(
 
   localparam int LutDepth = 128;
 
-  logic [AddrBits-1:0] write_q, read_q;
-  logic [AddrBits:0] level_q;  // words in mem; two more can be behind it
-  logic push, pop, filled_q, read_valid_q, read_ready;
+  logic [AddrBits-1:0] write_q, read_q, write_d, read_d;  // two more words can be behind mem
+  logic push, pop, fills, filled_q, read_valid_q, read_ready;
   logic [Width-1:0] read_data_q;
 
+  function automatic logic [AddrBits-1:0] after(input logic [AddrBits-1:0] at);
+    return at == Last ? '0 : at + 1'b1;
+  endfunction
+
+  assign write_d = after(write_q);
+  assign read_d = after(read_q);
+  assign fills = push && !pop && write_d == read_q;
   assign push = valid_i && ready_o;
   assign pop = filled_q && (!read_valid_q || read_ready);
 
@@ -49,17 +55,14 @@ module jp_buffer #(
     if (!rst_ni) begin
       write_q <= '0;
       read_q <= '0;
-      level_q <= '0;
       filled_q <= 1'b0;
       read_valid_q <= 1'b0;
       ready_o <= 1'b0;
     end else begin
-      if (push) write_q <= write_q == Last ? '0 : write_q + 1'b1;
-      if (pop) read_q <= read_q == Last ? '0 : read_q + 1'b1;
-      if (push != pop) level_q <= level_q + {{AddrBits{!push}}, 1'b1};
-      filled_q <= push || (pop ? level_q != 1 : filled_q);
-      if (push && !pop) ready_o <= level_q < {1'b0, Last};
-      else ready_o <= pop || level_q <= {1'b0, Last};
+      if (push) write_q <= write_d;
+      if (pop) read_q <= read_d;
+      filled_q <= push || (pop ? read_d != write_q : filled_q);
+      ready_o <= (ready_o || !filled_q || pop) && !fills;
       if (pop) read_valid_q <= 1'b1;
       else if (read_ready) read_valid_q <= 1'b0;
     end
