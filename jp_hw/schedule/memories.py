@@ -25,6 +25,13 @@ def blocks(depth: int, width: int, shapes: Sequence[tuple[int, int]] = ONE_PORT)
     return min(-(-depth // d) * -(-width // w) for d, w in shapes)
 
 
+def read_blocks(depth: int, width: int) -> int:
+    """Block RAMs of 18 kbit of a read-only memory with one port: several words may share a row of 72."""
+    rows = -(-depth // 512)
+    packed = -(-rows * width // 36)
+    return min(blocks(depth, width), packed + packed % 2)
+
+
 def written_blocks(depth: int, width: int) -> int:
     """Block RAMs of 18 kbit of a memory that is written: words may share a row, byte by byte (of 9)."""
     return min(blocks(depth, width), -(-(-(-depth // 512) * -(-width // 9)) // 4))
@@ -35,7 +42,7 @@ def rom_blocks(memory: Memory) -> int:
     if memory.depth * memory.width < BLOCK_ROM_BITS:
         return 0
     some, every = memory.extremes
-    return blocks(memory.depth, (some ^ every).bit_count())
+    return read_blocks(memory.depth, (some ^ every).bit_count())
 
 
 def pair_blocks(pointers: Memory, weights: Memory) -> int:

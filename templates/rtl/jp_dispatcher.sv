@@ -51,35 +51,39 @@ module jp_dispatcher #(
   logic [ValueBits-1:0] value;
   assign {marker, channel, x, value} = token_i;
 
-  // this row's table word, and the frame's place in the ring
-  logic [RowBits-1:0] row_q;
-  logic [RowWidth-1:0] row_word;
+  // this row's table word, the number of the row behind, and the frame's place in the ring
+  logic [RowBits-1:0] behind_q;
+  logic [RowWidth-1:0] row_word, row_word_q;
   logic [ColWidth-1:0] col_word;
   logic [CompletedBits-1:0] completed, sent_q;
   logic [RingBits-1:0] row_base, frame_q;
   logic [ColumnBits-1:0] row_term;
-  assign {completed, row_base, row_term} = row_word;
+  assign {completed, row_base, row_term} = row_word_q;
 
   jp_table #(.File({Prefix, "_rows.mem"}), .Width(RowWidth), .Depth(RowDepth), .AddrBits(RowBits))
-      u_rows (.addr_i(row_q), .data_o(row_word));
+      u_rows (.addr_i(rst_ni ? behind_q : '0), .data_o(row_word));
   jp_table #(.File({Prefix, "_columns.mem"}), .Width(ColWidth), .Depth(ColDepth), .AddrBits(XBits))
       u_columns (.addr_i(x), .data_o(col_word));
 
-  logic room, take, last_marker;
+  logic room, take, last_marker, row_ends;
   assign last_marker = completed <= sent_q + 1'b1 || completed == '0;
   assign token_ready_o = room && (!marker || last_marker);
   assign take = token_valid_i && room;
+  assign row_ends = take && marker && last_marker;
 
   always_ff @(posedge clk_i) begin
+    if (!rst_ni || row_ends) row_word_q <= row_word;
+  end
+  always_ff @(posedge clk_i) begin
     if (!rst_ni) begin
-      row_q <= '0;
+      behind_q <= Height > 1 ? RowBits'(1) : '0;
       frame_q <= '0;
       sent_q <= '0;
     end else if (take && marker) begin
       sent_q <= last_marker ? '0 : sent_q + 1'b1;
       if (last_marker) begin
-        row_q <= row_q == RowBits'(Height - 1) ? '0 : row_q + 1'b1;
-        if (row_q == RowBits'(Height - 1)) frame_q <= frame_q + RingBits'(FrameStep);
+        behind_q <= behind_q == RowBits'(Height - 1) ? '0 : behind_q + 1'b1;
+        if (behind_q == '0) frame_q <= frame_q + RingBits'(FrameStep);
       end
     end
   end

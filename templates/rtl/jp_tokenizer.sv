@@ -187,7 +187,8 @@ module jp_tokenizer #(
 
   assign more = (candidates_q & (candidates_q - 1'b1)) != '0;
   always_comb begin
-    chosen = candidates_q & (~candidates_q + 1'b1);
+    for (int i = 0; i < 8; i++)
+      chosen[i] = candidates_q[i] && (candidates_q & ((8'd1 << i) - 1'b1)) == '0;
     rest = now_bytes_q & ~chosen;
     index = '0;
     value = '0;
