@@ -29,7 +29,7 @@ NETWORKS = {"residual": residual(), "wide": chain(7, Shape(16, 16, 3), LAYERS, d
 BUDGETS = {
     "logic": {"lut": 5800},
     "multipliers": {"dsp": 14},
-    "block RAM": {"bram18": 12, "lut": 7800},
+    "block RAM": {"bram18": 12, "lut": 7200},
 }
 
 
