@@ -263,7 +263,9 @@ class Winners:
             word, valid = int(self.dut.winner_o.value), int(self.dut.winner_valid_o.value)
             assert coming is not None or word == 0, "a word that nobody popped"
             if coming is not None:
-                assert word >> (len(self.dut.winner_o) - 1) == coming, "not the marker bit of the head"
+                assert word >> (len(self.dut.winner_o) - 1) == coming, (
+                    "not the marker bit of the head"
+                )
                 self.words.append(word)
             coming = int(self.dut.winner_marker_o.value) if popped else None
             popped = bool(valid) and not popped and self.rng.random() >= self.stall

@@ -13,12 +13,11 @@ import numba
 import numpy as np
 
 from jp_hw.ir import Int
+from jp_hw.schedule.memories import MERGE_QUEUE, NEAR_MERGE
 
 MARKER, NONE = -1, -2
 DELAY = 7  # cycles from a drain slot to a word's first cycle in the winner queue
 FIFO_SLACK, WINNER_SLACK, MERGE_SLACK = 1, 6, 2
-MERGE_QUEUE = 16  # words of the queue behind a merge
-NEAR = 8  # inputs of a merge that chooses within a cycle
 ALL = -2  # every PE of a stream is popped
 BEAT_QUEUE = 64  # beats that the tokenizer holds
 QUEUE = 512  # words of any queue, at most
@@ -285,7 +284,7 @@ def merge_step(s, merges, memory, lo, hi, pes, queues, times, ready, cycle):
     """Advance the merge of a stream, PEs lo..hi-1; ready: whether the word that it offers is taken."""
     popping, before, popped = merges[s, POPPING], merges[s, BEFORE], merges[s, POPPED]
     word, chosen, markers = NONE, -1, 0
-    late = hi - lo > NEAR
+    late = hi - lo > NEAR_MERGE
     if not late:
         before = -1
     known = popping != ALL and before != ALL
@@ -416,7 +415,8 @@ def run(beats, classes, pe_first, lane_first, stream_first, depths, sizes, stage
 
     Per layer: pe_first, lane_first, stream_first (one more than layers), depths (lane and winner
     queues), sizes (outputs of a row, words of an output, pooled), stages_of its requantizers, ids
-    per PE, won (by id, from won_at). Per stream: stream_pes (first, last + 1). Wire 0 is the input's, wire 1 + s stream s's; readers: lanes, from wire_first. Per lane: wire_of, deep (its
+    per PE, won (by id, from won_at). Per stream: stream_pes (first, last + 1). Wire 0 is the input's,
+    wire 1 + s stream s's; readers: lanes, from wire_first. Per lane: wire_of, deep (its
     buffer), in_rows, completed, tables (column of every id), pointers and targets, lengths: PEs of
     a column with work.
     """

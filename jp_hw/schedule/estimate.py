@@ -14,6 +14,8 @@ from jp_hw.schedule.design import Lane, LayerDesign, Memory
 from jp_hw.schedule.memories import (
     BLOCK_ROM_BITS,
     LUT_QUEUE,
+    MERGE_QUEUE,
+    NEAR_MERGE,
     blocks,
     choose,
     lutram,
@@ -24,8 +26,6 @@ from jp_hw.schedule.memories import (
     written_blocks,
 )
 
-MERGE_DEPTH, NEAR_MERGE = 16, 8
-"""Words of the queue behind a merge, and inputs of one that chooses within a cycle (`jp_merge`)."""
 LUT_BUFFER = 128
 """Buffers of so many tokens at most are LUT RAM (`jp_buffer`)."""
 
@@ -115,7 +115,7 @@ def _pe_registers(layer: LayerDesign) -> float:
 def merges(layer: LayerDesign) -> Resources:
     """The merges: words of all PEs or'ed, the choice of a PE, and a queue."""
     width = layer.winner_width
-    each = lutram(MERGE_DEPTH, width) + 22
+    each = lutram(MERGE_QUEUE, width) + 22
     lut = sum(width * (stream.pes - 1) / 5 + 4 * stream.pes + each for stream in layer.streams)
     choice = sum(stream.pes * (2 if stream.pes > NEAR_MERGE else 1) for stream in layer.streams)
     return Resources(round(lut), choice + 18 * len(layer.streams), 0, 0)

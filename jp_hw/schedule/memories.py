@@ -13,6 +13,8 @@ BLOCK_ROM_BITS = 2048
 """Read-only memories of so many bits go to block RAM (`jp_rom`), smaller ones to LUTs."""
 LUT_QUEUE = 64
 """Queues of so many words at most are LUT RAM (`jp_fifo`)."""
+MERGE_QUEUE, NEAR_MERGE = 16, 8
+"""Words of the queue behind a merge, and inputs of one that chooses within a cycle (`jp_merge`)."""
 LUTS_WORTH = 24
 """LUTs that a block RAM must save at least to become a PE's accumulators."""
 TWO_PORTS = ((1024, 18), (2048, 9), (4096, 4), (8192, 2), (16384, 1))
