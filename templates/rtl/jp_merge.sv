@@ -29,28 +29,27 @@ module jp_merge #(
   logic [Inputs-1:0] has_word;
   logic [Blocks*Block-1:0] wants, first;
   logic [Blocks-1:0] some, earlier;
-  logic at_markers, all_markers, room;
+  logic at_markers, room;
 
   if (Inputs <= Near) begin : g_near
-    assign has_word = valid_i & ~marker_i;
-    assign at_markers = &(valid_i & marker_i);
+    assign has_word = valid_i & ~pop_o & ~marker_i;
+    assign at_markers = &(valid_i & ~pop_o & marker_i);
   end else begin : g_far
+    // nor what one will have that is popped in the next cycle
     always_ff @(posedge clk_i) begin
       if (!rst_ni) begin
         has_word <= '0;
         at_markers <= 1'b0;
       end else begin
-        has_word <= valid_i & ~pop_o & ~marker_i;
-        at_markers <= &(valid_i & ~pop_o & marker_i);
+        has_word <= valid_i & ~pop_o & ~marker_i & ~(first[Inputs-1:0] & {Inputs{room}});
+        at_markers <= &(valid_i & ~pop_o & marker_i) && !(at_markers && room);
       end
     end
   end
 
-  // while a word is popped, at_markers is low; while the markers are, it is old
-  assign all_markers = at_markers && !pop_o[0];
   always_comb begin
     wants = '0;
-    wants[Inputs-1:0] = has_word & ~pop_o;
+    wants[Inputs-1:0] = has_word;
     for (int b = 0; b < Blocks; b++) begin
       some[b] = |wants[b*Block +: Block];
       earlier[b] = (some & ((Blocks'(1) << b) - 1'b1)) != '0;
@@ -67,7 +66,7 @@ module jp_merge #(
 
   always_ff @(posedge clk_i) begin
     if (!rst_ni || !room) pop_o <= '0;
-    else pop_o <= all_markers ? '1 : first[Inputs-1:0];
+    else pop_o <= at_markers ? '1 : first[Inputs-1:0];
   end
   always_ff @(posedge clk_i) begin
     if (!rst_ni) sent_q <= 1'b0;
