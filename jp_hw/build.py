@@ -21,7 +21,7 @@ from jp_hw.ir import Int, Network
 from jp_hw.plan import FORMAT, MANIFEST, Plan
 from jp_hw.registers import register_map
 from jp_hw.schedule import Design, Placement, place
-from jp_hw.schedule.search import QUEUES
+from jp_hw.schedule.search import QUEUES, SLACKS
 
 NETWORK, SAMPLES = "network.safetensors", "samples.npz"
 
@@ -34,12 +34,20 @@ class _Placement(BaseModel):
     columns: int = 1
     queue: int = Field(0, strict=True)
     trimmed: bool = True
+    slack: int = Field(0, strict=True)
 
     @field_validator("queue")
     @classmethod
     def _depth(cls, value: int) -> int:
         if value not in QUEUES:
             raise ValueError(f"queue should be one of {', '.join(map(str, QUEUES))}")
+        return value
+
+    @field_validator("slack")
+    @classmethod
+    def _room(cls, value: int) -> int:
+        if value not in SLACKS:
+            raise ValueError(f"slack should be one of {', '.join(map(str, SLACKS))}")
         return value
 
 
@@ -121,6 +129,7 @@ def emit(
                 "columns": columns,
                 "queue": layer.fifo_depth,
                 "trimmed": layer.trimmed,
+                "slack": layer.slack,
             }
             for layer, columns in zip(design.layers, design.columns, strict=True)
         ],
@@ -179,6 +188,7 @@ def _placements(manifest: _Manifest, network: Network, path: Path) -> list[Place
                 columns,
                 placement.queue,
                 placement.trimmed,
+                placement.slack,
             )
         )
     return result

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from functools import cache
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -23,11 +24,13 @@ from random_networks import networks
 
 from jp_hw import boards, golden
 from jp_hw.boards import Board
+from jp_hw.build import emit, open_build
 from jp_hw.errors import JpHwError
 from jp_hw.ir import INPUT, Network, Shape, Source
-from jp_hw.schedule import Design, Lane, LayerDesign, Placement, place, schedule
+from jp_hw.schedule import Design, Lane, LayerDesign, Placement, place, schedule, search
 from jp_hw.schedule.allocate import loads
 from jp_hw.schedule.assign import assign, channel_work, in_turn
+from jp_hw.schedule.cycles import simulate_cycles
 from jp_hw.schedule.estimate import estimate
 
 KINDS = every_kind()
@@ -433,6 +436,37 @@ def test_maps_have_room_for_two_rows_at_least_before_a_layer() -> None:
             assert lane.buffer == max(lane.waits, slack if slack >= 64 else 0)
     assert any(lane.buffer > lane.waits for layer in design.layers for lane in layer.lanes)
     assert not any(lane.buffer for layer in design_of("mlp").layers for lane in layer.lanes)
+
+
+def test_layers_get_more_room_before_them_where_that_is_faster(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    layers = (
+        Convolution(6, padding=(1, 1)),
+        Convolution(20, padding=(1, 1)),
+        Convolution(12, stride=(2, 2), padding=(1, 1)),
+    )
+    network = chain(7, Shape(16, 16, 3), layers, density=0.3)
+    roomy = schedule(network, BOARD, pes=8)
+    monkeypatch.setattr(search, "SLACKS", (0,))
+    usual = schedule(network, BOARD, pes=8)
+    assert not any(layer.slack for layer in usual.layers)
+    assert [layer.pes for layer in usual.layers] == [layer.pes for layer in roomy.layers]
+    fewer, more = (
+        simulate_cycles(design, network.samples).cycles_per_image for design in (roomy, usual)
+    )
+    assert fewer < 0.98 * more
+    for layer, before in zip(roomy.layers, usual.layers, strict=True):
+        for lane, other in zip(layer.lanes, before.lanes, strict=True):
+            assert lane.waits == other.waits
+            assert lane.buffer == max(other.buffer, layer.slack if lane.height > 1 else 0)
+    emit(roomy).write(tmp_path / "build")
+    again = open_build(tmp_path / "build").design
+    buffers = [
+        [[lane.buffer for lane in layer.lanes] for layer in design.layers]
+        for design in (roomy, again)
+    ]
+    assert buffers[0] == buffers[1]
 
 
 # --- what cannot be generated ------------------------------------------------------------------

@@ -43,14 +43,15 @@ def with_buffers(network: Network, layers: tuple[LayerDesign, ...]) -> tuple[Lay
         for lane in layer.lanes:
             row = _row_tokens(lane, layers)
             waits = _rows(layer, lane, needs) * row
-            lanes.append(replace(lane, waits=waits, buffer=max(waits, _slack(lane, row))))
+            buffer = max(waits, _slack(lane, row, layer.slack))
+            lanes.append(replace(lane, waits=waits, buffer=buffer))
         result.append(replace(layer, lanes=tuple(lanes)))
     return tuple(result)
 
 
-def _slack(lane: Lane, row: int) -> int:
-    """Tokens that even out the pace: of maps, not of the input or of vectors."""
-    slack = min(SLACK, 2 * row)
+def _slack(lane: Lane, row: int, wanted: int) -> int:
+    """Tokens that even out the pace: of maps, not of the input or of vectors. wanted: at least so many."""
+    slack = max(min(SLACK, 2 * row), wanted)
     return slack if lane.tensor != INPUT and lane.height > 1 and slack >= WORTH else 0
 
 

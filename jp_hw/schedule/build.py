@@ -43,7 +43,7 @@ class Placement:
     channels of their own (`interleave`): channel_of counts those. queue: words of each lane's queue
     in a PE, 0 for the usual number. trimmed: whether tokens beside the left and right border have
     columns of their own, without the weights that lead out of the map; else these are multiplied, too,
-    and the sums never read.
+    and the sums never read. slack: tokens that find room before each lane that carries a map, at least.
     """
 
     channel_of: Int
@@ -51,6 +51,7 @@ class Placement:
     columns: int = 1
     queue: int = 0
     trimmed: bool = True
+    slack: int = 0
 
     @property
     def stream_pes(self) -> list[int]:
@@ -153,6 +154,7 @@ def layer_design(
         fifo_depth=placement.queue or (MAP_FIFO_DEPTH if on_map else FIFO_DEPTH),
         winner_depth=WINNER_DEPTH,
         trimmed=placement.trimmed,
+        slack=placement.slack,
     )
 
 

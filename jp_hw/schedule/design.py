@@ -173,6 +173,7 @@ class LayerDesign:
     table: activations by index, where requantization ends in one.
     trimmed: whether what lies beside the map is never computed.
     paired_roms: a PE's pointers and weights share a block RAM. block_ring: its accumulators are one.
+    slack: tokens that find room before each of its lanes that carries a map, at least.
     """
 
     name: str
@@ -202,6 +203,7 @@ class LayerDesign:
     trimmed: bool = True
     paired_roms: bool = False
     block_ring: bool = False
+    slack: int = 0
 
     @property
     def frame_step(self) -> int:

@@ -20,9 +20,11 @@ from jp_hw.schedule.allocate import (
     measured,
     queued,
 )
+from jp_hw.schedule.buffers import with_buffers
 from jp_hw.schedule.build import FIFO_DEPTH, MAP_FIFO_DEPTH, input_memories
 from jp_hw.schedule.cycles import run_traffic
 from jp_hw.schedule.design import LayerDesign
+from jp_hw.schedule.estimate import estimate, with_memories
 from jp_hw.schedule.exchange import exchange
 from jp_hw.schedule.interleave import wider
 from jp_hw.schedule.memories import LUT_QUEUE
@@ -40,6 +42,12 @@ DEEP = 512
 """Words of a deep queue: one block RAM of them."""
 QUEUES = (0, FIFO_DEPTH, MAP_FIFO_DEPTH, LUT_QUEUE, DEEP)
 """All words that a place's queues can have."""
+SLACKS = (0, 1024, 4096)
+"""Tokens that may find room before a layer's lanes in block RAM, beside the usual ones in LUTs."""
+SLACK_TRIES = 8
+"""So many layers are tried with those at most, the slowest ones."""
+SLACK_GAIN = 0.997
+"""They must leave no more of the cycles than that: they take block RAM that is left, and nothing else."""
 GAIN = 0.99
 """Deeper queues must leave no more of the cycles than that."""
 IMAGES = 6
@@ -103,7 +111,7 @@ def search(network: Network, board: Board, pes: int | None) -> Allocation:
 
     found = _deepened(exchanged)
     best = min(best, found, key=lambda found: found.cost)
-    return best.allocation
+    return _slackened(best.allocation, board)
 
 
 def _allocating(tried: Candidates, board: Board) -> Arrange:
@@ -147,6 +155,40 @@ def _deepened(arrange: Arrange) -> Found:
         if found <= GAIN * cycles:
             best, queues, flow, cycles = other, wanted, others, found
     return Found(best, cycles * _worth(best))
+
+
+def _slackened(found: Allocation, board: Board) -> Allocation:
+    """The allocation with room for more tokens before some layers, as far as that makes it faster.
+
+    It takes block RAM that nothing else has a use for. Layers then wait less for one another where they
+    have more to do in one part of a frame than in another.
+    """
+    images = _images(found)
+    if images < 2 or found.candidates.network.dense:
+        return found
+    flow, budget = _flow(found, images), board.budget.usable
+    cycles = run_traffic(flow, found.layers).cycles_per_image
+    for name in found.order[:SLACK_TRIES]:
+        for tokens in SLACKS[1:]:
+            roomy = tuple(
+                replace(
+                    layer,
+                    slack=tokens if layer.name == name else layer.slack,
+                    block_ring=False,  # chosen anew
+                )
+                for layer in found.layers
+            )
+            layers = with_memories(with_buffers(found.candidates.network, roomy), budget)
+            if estimate(layers).exceeds(budget):
+                break
+            faster = run_traffic(flow, layers).cycles_per_image
+            if faster <= SLACK_GAIN * cycles:
+                places = [
+                    replace(place, slack=layer.slack)
+                    for place, layer in zip(found.places, layers, strict=True)
+                ]
+                found, cycles = replace(found, layers=layers, places=places), faster
+    return found
 
 
 def _worth(allocation: Allocation) -> float:

@@ -185,7 +185,7 @@ module jp_tokenizer #(
   logic [2:0] index;
   logic more;  // bytes of this row
 
-  assign more = (candidates_q & (candidates_q - 1'b1)) != '0;
+  assign more = (candidates_q & ~chosen) != '0;
   always_comb begin
     for (int i = 0; i < 8; i++)
       chosen[i] = candidates_q[i] && (candidates_q & ((8'd1 << i) - 1'b1)) == '0;
