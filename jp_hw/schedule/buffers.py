@@ -50,7 +50,7 @@ def with_buffers(network: Network, layers: tuple[LayerDesign, ...]) -> tuple[Lay
 
 
 def _slack(lane: Lane, row: int, wanted: int) -> int:
-    """Tokens that even out the pace: of maps, not of the input or of vectors. wanted: at least so many."""
+    """Tokens that even out the pace, at least `wanted`: of maps, not of the input or of vectors."""
     slack = max(min(SLACK, 2 * row), wanted)
     return slack if lane.tensor != INPUT and lane.height > 1 and slack >= WORTH else 0
 

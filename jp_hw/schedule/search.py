@@ -38,6 +38,10 @@ FULL_TRIES = 4
 """On a full board, where layers exchange what they have anyway, so many."""
 DEEP_TRIES = 3
 """So many layers are tried with deep queues at most."""
+LONGER_TRIES = 8
+"""Of so many layers, the slowest ones,"""
+LONGER = 2
+"""so many at most get the longest queues that LUTs hold while the others keep theirs."""
 DEEP = 512
 """Words of a deep queue: one block RAM of them."""
 QUEUES = (0, FIFO_DEPTH, MAP_FIFO_DEPTH, LUT_QUEUE, DEEP)
@@ -47,7 +51,7 @@ SLACKS = (0, 1024, 4096)
 SLACK_TRIES = 8
 """So many layers are tried with those at most, the slowest ones."""
 SLACK_GAIN = 0.997
-"""They must leave no more of the cycles than that: they take block RAM that is left, and nothing else."""
+"""They must leave no more of the cycles than that: they take nothing but block RAM that is left."""
 GAIN = 0.99
 """Deeper queues must leave no more of the cycles than that."""
 IMAGES = 6
@@ -109,7 +113,7 @@ def search(network: Network, board: Board, pes: int | None) -> Allocation:
         hub = replace(plain, places=queued(network, plain.places, queues))
         return exchange(network, samples, board, pes, start(queues), hub)
 
-    found = _deepened(exchanged)
+    found = _deepened(exchanged, alone=True)
     best = min(best, found, key=lambda found: found.cost)
     return _slackened(best.allocation, board)
 
@@ -123,9 +127,9 @@ def _worth_widening(allocation: Allocation) -> list[str]:
     return slowest + [name for name in allocation.uneven if name not in slowest]
 
 
-def _deepened(arrange: Arrange) -> Found:
+def _deepened(arrange: Arrange, *, alone: bool = False) -> Found:
     """The allocation with deeper queues, as far as that makes it faster: the deepest that LUTs hold in
-    all layers, then block RAM in the slowest ones.
+    all layers (before that, with `alone`, in those that gain most), then block RAM in the slowest ones.
 
     They may cost PEs. And only neighbours on a map, which share their channels, keep some PEs busy
     while others wait.
@@ -139,7 +143,11 @@ def _deepened(arrange: Arrange) -> Found:
     maps = [name for name in best.order if _on_map(best.layers, name)]
     queues: dict[str, int] = {}
     deeper = [dict.fromkeys(maps, LUT_QUEUE), *({name: DEEP} for name in maps[:DEEP_TRIES])]
-    for more in [] if best.candidates.network.dense else deeper:
+    if best.candidates.network.dense:
+        deeper = []
+    elif alone and (some := _worth_lengthening(flow, best.layers, maps[:LONGER_TRIES])):
+        deeper.insert(0, some)
+    for more in deeper:
         wanted = queues | more
         free = run_traffic(flow, _with_queues(best.layers, wanted))
         if free.cycles_per_image > GAIN * cycles:
@@ -155,6 +163,28 @@ def _deepened(arrange: Arrange) -> Found:
         if found <= GAIN * cycles:
             best, queues, flow, cycles = other, wanted, others, found
     return Found(best, cycles * _worth(best))
+
+
+def _worth_lengthening(
+    flow: Traffic, layers: Sequence[LayerDesign], names: Sequence[str]
+) -> dict[str, int]:
+    """Of some layers those whose longer queues would make the design faster, with their words: one after
+    the other, always the one that brings most."""
+    queues: dict[str, int] = {}
+    cycles = run_traffic(flow, layers).cycles_per_image
+    for _ in range(LONGER):
+        others = {
+            name: run_traffic(
+                flow, _with_queues(layers, queues | {name: LUT_QUEUE})
+            ).cycles_per_image
+            for name in names
+            if name not in queues
+        }
+        best = min(others, key=others.__getitem__, default=None)
+        if best is None or others[best] > GAIN * cycles:
+            break
+        queues[best], cycles = LUT_QUEUE, others[best]
+    return queues
 
 
 def _slackened(found: Allocation, board: Board) -> Allocation:
