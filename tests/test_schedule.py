@@ -30,8 +30,10 @@ from jp_hw.ir import INPUT, Network, Shape, Source
 from jp_hw.schedule import Design, Lane, LayerDesign, Placement, place, schedule, search
 from jp_hw.schedule.allocate import loads
 from jp_hw.schedule.assign import assign, channel_work, in_turn
-from jp_hw.schedule.cycles import simulate_cycles
+from jp_hw.schedule.cycles import run_traffic, simulate_cycles
 from jp_hw.schedule.estimate import estimate
+from jp_hw.schedule.memories import LUT_QUEUE
+from jp_hw.schedule.traffic import traffic
 
 KINDS = every_kind()
 BOARD = boards.load("pynq-z2")
@@ -467,6 +469,27 @@ def test_layers_get_more_room_before_them_where_that_is_faster(
         for design in (roomy, again)
     ]
     assert buffers[0] == buffers[1]
+
+
+def test_queues_are_longer_where_that_is_faster() -> None:
+    layers = (
+        Convolution(6, padding=(1, 1)),
+        Convolution(20, padding=(1, 1)),
+        Convolution(12, stride=(2, 2), padding=(1, 1)),
+    )
+    network = chain(7, Shape(16, 16, 3), layers, density=0.3)
+    design = schedule(network, BOARD, pes=24)
+    flow, names = traffic(design, network.samples), [layer.name for layer in design.layers]
+    short = tuple(replace(layer, fifo_depth=16) for layer in design.layers)
+    found = search._worth_lengthening(flow, short, names)
+    assert 0 < len(found) <= search.LONGER
+    assert set(found.values()) == {LUT_QUEUE}
+    longer = [replace(layer, fifo_depth=found.get(layer.name, 16)) for layer in short]
+    before, after = (run_traffic(flow, each).cycles_per_image for each in (short, longer))
+    assert after <= search.GAIN ** len(found) * before
+    deep = tuple(replace(layer, fifo_depth=LUT_QUEUE) for layer in design.layers)
+    assert search._worth_lengthening(flow, deep, names) == {}
+    assert search._worth_lengthening(flow, short, []) == {}
 
 
 # --- what cannot be generated ------------------------------------------------------------------
