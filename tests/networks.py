@@ -195,6 +195,16 @@ class Builder:
         return Network("grown", self.spec, (*self.layers, last), self.values[INPUT])
 
 
+def wide() -> Network:
+    """A chain whose second layer has most channels and most of the work."""
+    layers = (
+        Convolution(6, padding=(1, 1)),
+        Convolution(20, padding=(1, 1)),
+        Convolution(12, stride=(2, 2), padding=(1, 1)),
+    )
+    return chain(7, Shape(16, 16, 3), layers, density=0.3)
+
+
 def residual(seed: int = 5) -> Network:
     """A block with the identity around it, and one with a projection of stride 2."""
     grown, same = Builder(seed, Shape(8, 7, 3)), Convolution(6, padding=(1, 1))

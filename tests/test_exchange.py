@@ -5,7 +5,7 @@ from itertools import product
 
 import numpy as np
 import pytest
-from networks import Convolution, chain, residual
+from networks import Convolution, chain, residual, wide
 
 from jp_hw import boards
 from jp_hw.boards import Board
@@ -20,12 +20,7 @@ from jp_hw.schedule.exchange import Way, cheapest, exchange
 from jp_hw.schedule.explain import explain
 
 BOARD = boards.load("pynq-z2")
-LAYERS = (
-    Convolution(6, padding=(1, 1)),
-    Convolution(20, padding=(1, 1)),
-    Convolution(12, stride=(2, 2), padding=(1, 1)),
-)
-NETWORKS = {"residual": residual(), "wide": chain(7, Shape(16, 16, 3), LAYERS, density=0.3)}
+NETWORKS = {"residual": residual(), "wide": wide()}
 BUDGETS = {
     "logic": {"lut": 5800},
     "multipliers": {"dsp": 14},

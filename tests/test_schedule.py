@@ -18,6 +18,7 @@ from networks import (
     pooled,
     residual,
     sums,
+    wide,
     with_layers,
 )
 from random_networks import networks
@@ -443,12 +444,7 @@ def test_maps_have_room_for_two_rows_at_least_before_a_layer() -> None:
 def test_layers_get_more_room_before_them_where_that_is_faster(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    layers = (
-        Convolution(6, padding=(1, 1)),
-        Convolution(20, padding=(1, 1)),
-        Convolution(12, stride=(2, 2), padding=(1, 1)),
-    )
-    network = chain(7, Shape(16, 16, 3), layers, density=0.3)
+    network = wide()
     roomy = schedule(network, BOARD, pes=8)
     monkeypatch.setattr(search, "SLACKS", (0,))
     usual = schedule(network, BOARD, pes=8)
@@ -472,12 +468,7 @@ def test_layers_get_more_room_before_them_where_that_is_faster(
 
 
 def test_queues_are_longer_where_that_is_faster() -> None:
-    layers = (
-        Convolution(6, padding=(1, 1)),
-        Convolution(20, padding=(1, 1)),
-        Convolution(12, stride=(2, 2), padding=(1, 1)),
-    )
-    network = chain(7, Shape(16, 16, 3), layers, density=0.3)
+    network = wide()
     design = schedule(network, BOARD, pes=24)
     flow, names = traffic(design, network.samples), [layer.name for layer in design.layers]
     short = tuple(replace(layer, fifo_depth=16) for layer in design.layers)
