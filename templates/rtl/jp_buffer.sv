@@ -22,7 +22,7 @@ module jp_buffer #(
   localparam int LutDepth = 128;
 
   logic [AddrBits-1:0] write_q, read_q, write_d, read_d;  // two more words can be behind mem
-  logic push, pop, fills, filled_q, read_valid_q, read_ready;
+  logic push, pop, filled_q, read_valid_q, read_ready;
   logic [Width-1:0] read_data_q;
 
   function automatic logic [AddrBits-1:0] after(input logic [AddrBits-1:0] at);
@@ -31,7 +31,6 @@ module jp_buffer #(
 
   assign write_d = after(write_q);
   assign read_d = after(read_q);
-  assign fills = push && !pop && write_d == read_q;
   assign push = valid_i && ready_o;
   assign pop = filled_q && (!read_valid_q || read_ready);
 
@@ -62,7 +61,7 @@ module jp_buffer #(
       if (push) write_q <= write_d;
       if (pop) read_q <= read_d;
       filled_q <= push || (pop ? read_d != write_q : filled_q);
-      ready_o <= (ready_o || !filled_q || pop) && !fills;
+      ready_o <= pop || ((ready_o || !filled_q) && !(push && write_d == read_q));
       if (pop) read_valid_q <= 1'b1;
       else if (read_ready) read_valid_q <= 1'b0;
     end

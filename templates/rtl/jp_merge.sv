@@ -22,14 +22,14 @@ module jp_merge #(
     output logic [Width-1:0]        data_o
 );
   localparam int Near = 8;
-  localparam int Block = 4;  // inputs, the first of which is found in one LUT
+  // blocks of inputs, so few that one LUT tells whether any before a block has a word
+  localparam int Block = Inputs <= 24 ? 4 : (Inputs + 5) / 6;
   localparam int Blocks = (Inputs + Block - 1) / Block;
-  localparam int Levels = ($clog2(Blocks) + 1) / 2;
 
   // ---- choice: what a queue that is being popped has next is not known yet
   logic [Inputs-1:0] has_word;
   logic [Blocks*Block-1:0] wants, first;
-  logic [Blocks-1:0] some, upto, earlier;
+  logic [Blocks-1:0] some, earlier;
   logic at_markers, room;
 
   if (Inputs <= Near) begin : g_near
@@ -51,13 +51,9 @@ module jp_merge #(
   always_comb begin
     wants = '0;
     wants[Inputs-1:0] = has_word;
-    for (int b = 0; b < Blocks; b++) some[b] = |wants[b*Block +: Block];
-    // blocks up to each one, four times as many a level
-    upto = some;
-    for (int k = 0; k < Levels; k++)
-      upto |= upto << (1 << 2 * k) | upto << (2 << 2 * k) | upto << (3 << 2 * k);
-    earlier = upto << 1;
     for (int b = 0; b < Blocks; b++) begin
+      some[b] = |wants[b*Block +: Block];
+      earlier[b] = (some & ((Blocks'(1) << b) - 1'b1)) != '0;
       for (int i = 0; i < Block; i++)
         first[b*Block + i] = wants[b*Block + i] && !earlier[b]
                              && (wants[b*Block +: Block] & ((Block'(1) << i) - 1'b1)) == '0;
