@@ -9,7 +9,7 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
 
 from jp_hw import golden, ir_file
 from jp_hw.boards import Board
@@ -36,18 +36,12 @@ class _Placement(BaseModel):
     trimmed: bool = True
     slack: int = Field(0, strict=True)
 
-    @field_validator("queue")
+    @field_validator("queue", "slack")
     @classmethod
-    def _depth(cls, value: int) -> int:
-        if value not in QUEUES:
-            raise ValueError(f"queue should be one of {', '.join(map(str, QUEUES))}")
-        return value
-
-    @field_validator("slack")
-    @classmethod
-    def _room(cls, value: int) -> int:
-        if value not in SLACKS:
-            raise ValueError(f"slack should be one of {', '.join(map(str, SLACKS))}")
+    def _known(cls, value: int, info: ValidationInfo) -> int:
+        choices = QUEUES if info.field_name == "queue" else SLACKS
+        if value not in choices:
+            raise ValueError(f"{info.field_name} should be one of {', '.join(map(str, choices))}")
         return value
 
 

@@ -7,6 +7,7 @@ from typing import Any
 import cocotb
 from cocotb.triggers import ClockCycles
 
+from jp_hw.schedule.memories import NEAR_MERGE
 from rtl_tests.streams import (
     IDLE,
     STALL,
@@ -23,7 +24,6 @@ from rtl_tests.streams import (
 INPUTS, WIDTH = parameter("Inputs"), parameter("Width")
 MARKER = 1 << (WIDTH - 1)
 DATA = MARKER - 1
-NEAR = 8
 
 Rows = list[list[list[int]]]
 
@@ -94,7 +94,7 @@ async def rows(dut: Any, idle: float, stall: float) -> None:
 @cocotb.test()
 async def one_a_cycle(dut: Any) -> None:
     """Two queues share the output, a word of each in turn, or three; one alone leaves it idle."""
-    turns = 2 if INPUTS <= NEAR else 3
+    turns = 2 if INPUTS <= NEAR_MERGE else 3
     rng = seeded(dut, "rate")
     source, sink = bench(dut, rng, 0.0, 0.0)
     await start(dut)

@@ -10,6 +10,7 @@ SETS = {
     "two": {"Inputs": 2, "Width": 3, "Depth": 4},
     "eight": {"Inputs": 8, "Width": 30, "Depth": 16},
     "thirteen": {"Inputs": 13, "Width": 9, "Depth": 8},
+    "thirty": {"Inputs": 30, "Width": 18, "Depth": 16},
 }
 
 

@@ -302,10 +302,10 @@ def merge_step(s, merges, memory, lo, hi, pes, queues, times, ready, cycle):
         if markers == hi - lo:
             chosen, word = ALL, MARKER
     if popped != NONE:
-        for p in range(lo, hi):
-            if p == popping or popping == ALL:
-                pes[p, HEAD] = (pes[p, HEAD] + 1) % QUEUE
-                pes[p, COUNT] -= 1
+        first, last = (lo, hi) if popping == ALL else (popping, popping + 1)
+        for p in range(first, last):
+            pes[p, HEAD] = (pes[p, HEAD] + 1) % QUEUE
+            pes[p, COUNT] -= 1
     if merges[s, WORDS] > 0 and ready:
         merges[s, AT_WORD] = (merges[s, AT_WORD] + 1) % MERGE_QUEUE
         merges[s, WORDS] -= 1

@@ -16,11 +16,11 @@ from jp_hw.schedule.memories import (
     LUT_QUEUE,
     MERGE_QUEUE,
     NEAR_MERGE,
-    blocks,
     choose,
     lutram,
     paired,
     pe_blocks,
+    read_blocks,
     ring_blocks,
     rom_blocks,
     written_blocks,
@@ -138,7 +138,7 @@ def input_map(layer: LayerDesign) -> Resources:
         return Resources(0, 0, 0, 0)
     depth = lane.width * min(1 << lane.token.channel_bits, lane.masks.depth)
     bits = lane.token.x_bits * (lane.width > 1) + lane.token.channel_bits
-    number = blocks(depth, bits) if depth * bits >= BLOCK_ROM_BITS else 0
+    number = read_blocks(depth, bits) if depth * bits >= BLOCK_ROM_BITS else 0
     return Resources(0, 0, 0, number)
 
 

@@ -145,7 +145,7 @@ def _deepened(arrange: Arrange, *, alone: bool = False) -> Found:
     deeper = [dict.fromkeys(maps, LUT_QUEUE), *({name: DEEP} for name in maps[:DEEP_TRIES])]
     if best.candidates.network.dense:
         deeper = []
-    elif alone and (some := _worth_lengthening(flow, best.layers, maps[:LONGER_TRIES])):
+    elif alone and (some := _worth_lengthening(flow, best.layers, maps[:LONGER_TRIES], cycles)):
         deeper.insert(0, some)
     for more in deeper:
         wanted = queues | more
@@ -166,12 +166,11 @@ def _deepened(arrange: Arrange, *, alone: bool = False) -> Found:
 
 
 def _worth_lengthening(
-    flow: Traffic, layers: Sequence[LayerDesign], names: Sequence[str]
+    flow: Traffic, layers: Sequence[LayerDesign], names: Sequence[str], cycles: float
 ) -> dict[str, int]:
     """Of some layers those whose longer queues would make the design faster, with their words: one after
-    the other, always the one that brings most."""
+    the other, always the one that brings most. cycles: per image, as it is."""
     queues: dict[str, int] = {}
-    cycles = run_traffic(flow, layers).cycles_per_image
     for _ in range(LONGER):
         others = {
             name: run_traffic(

@@ -10,7 +10,7 @@ def keep_freed() -> None:
     """Tell the C library to keep freed memory, where it can be told (glibc).
 
     A step's maps are tens of megabytes each. By default every one is mapped anew from the system,
-    which clears its pages first: a quarter of a step on a CPU.
+    which clears its pages first.
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is not None:

@@ -52,7 +52,8 @@ module jp_tokenizer #(
   logic beat_valid, beat_ready, beat_last, beat_take;
   logic [63:0] beat_data;
   logic [7:0] beat_keep, counts, in_frame, table_keep, keep_q;
-  logic [BeatBits-1:0] beat_q, beat_d, behind_q;  // behind: the beat after this one, 0 after the last
+  localparam logic [BeatBits-1:0] Second = Beats == 1 ? '0 : BeatBits'(1);
+  logic [BeatBits-1:0] beat_d, behind_q;  // behind: the beat after this one, 0 after the last
   logic [PosBits-1:0] pos_q, pos_next;
   logic dropping_q, broken_q, is_final, ends, is_short, is_long;
   logic [3:0] limit;
@@ -94,8 +95,7 @@ module jp_tokenizer #(
 
   always_ff @(posedge clk_i) begin
     if (!rst_ni) begin
-      beat_q <= '0;
-      behind_q <= Beats == 1 ? '0 : BeatBits'(1);
+      behind_q <= Second;
       pos_q <= '0;
       dropping_q <= 1'b0;
       broken_q <= 1'b0;
@@ -103,7 +103,6 @@ module jp_tokenizer #(
       long_o <= 1'b0;
     end else begin
       if (beat_take) begin
-        beat_q <= beat_d;
         behind_q <= beat_d == BeatBits'(Beats - 1) ? '0 : beat_d + 1'b1;
         pos_q <= ends ? '0 : pos_next;
         broken_q <= !ends && (broken_q || is_short);
@@ -216,9 +215,7 @@ module jp_tokenizer #(
       last_row_q <= Height == 1;
     end else begin
       if (entry_ready) now_valid_q <= entry_valid;
-      if (advance && emit_marker) begin
-        row_q <= last_row_q ? '0 : row_q + 1'b1;
-      end
+      if (advance && emit_marker) row_q <= last_row_q ? '0 : row_q + 1'b1;
       last_row_q <= last_row_next;
     end
   end
@@ -250,7 +247,7 @@ module jp_tokenizer #(
 
   assign frame_valid_o = advance && emit_marker && last_row_q;
   assign frame_error_o = now_error_q;
-  assign receiving_o = beat_valid || beat_q != '0 || entry_valid_q || entry_valid || now_valid_q;
+  assign receiving_o = beat_valid || behind_q != Second || entry_valid_q || entry_valid || now_valid_q;
 
   // ---- place: position in the row to (channel, x)
   logic placed_valid_q, placed_marker_q;
