@@ -50,6 +50,7 @@ WORK_WIDTH = 1 + COLUMN_BITS + RING_BITS + VALUE_BITS
 WORK_MARKER = 1 << (WORK_WIDTH - 1)
 MARKER = 1 << (CHANNEL_BITS + X_BITS + ACC_BITS)
 LATENCY = 11 + (POOL is not None)
+DRAIN = 4  # cycles of an empty row in which a PE is busy, but for one for each word that it reads
 SINGLE = 0  # column with one entry, at offset 0
 COMPLEMENT = (1 << COLUMN_BITS) - 1 if parameter("PairedRoms") else 0  # of columns' numbers
 
@@ -269,12 +270,14 @@ async def drain_latency(dut: Any) -> None:
     TAPS cycles; every second cycle one is popped."""
     bench = Bench(dut, seeded(dut, "latency"), 0.0, 0.0)
     await bench.ready()
+    idle = bench.busy
     bench.send([])
     await bench.finish()
     begin = bench.source.cycles[0][-1] + LATENCY
     assert bench.sink.cycles[0] - begin == TAPS - 1
     waiting = OUTPUTS // 2 if TAPS == 1 else 1  # winners in the queue, at most
     if waiting < parameter("WinnerDepth") - 7:  # else a full queue slows the drain
+        assert bench.busy - idle == OUTPUTS * TAPS + DRAIN
         expected = begin
         for word, popped in zip(bench.sink.words, bench.sink.cycles, strict=True):
             x, channel = word >> ACC_BITS & ((1 << X_BITS) - 1), word >> ACC_BITS + X_BITS
