@@ -93,8 +93,8 @@ async def rows(dut: Any, idle: float, stall: float) -> None:
 
 @cocotb.test()
 async def one_a_cycle(dut: Any) -> None:
-    """Two queues share the output, a word of each in turn, or three; one alone leaves it idle."""
-    turns = 2 if INPUTS <= NEAR_MERGE else 3
+    """Two queues share the output, a word of each in turn, or four; one alone leaves it idle."""
+    turns = 2 if INPUTS <= NEAR_MERGE else 4
     rng = seeded(dut, "rate")
     source, sink = bench(dut, rng, 0.0, 0.0)
     await start(dut)
@@ -139,10 +139,10 @@ async def a_marker_waits_for_all(dut: Any) -> None:
     await ClockCycles(dut.clk_i, 20)
     assert received(sink) == []
     source.send([2 & DATA], INPUTS - 1)
-    await ClockCycles(dut.clk_i, 7)
+    await ClockCycles(dut.clk_i, 8)
     assert received(sink) == [2 & DATA]
     source.send([MARKER], INPUTS - 1)
-    await ClockCycles(dut.clk_i, 7 + INPUTS)
+    await ClockCycles(dut.clk_i, 9 + INPUTS)
     assert received(sink) == [2 & DATA, MARKER] + [1] * (INPUTS - 1)
 
 

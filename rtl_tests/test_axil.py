@@ -9,6 +9,7 @@ SETS = {
     "one": {"Registers": 1, "AddrBits": 4},
     "all": {"Registers": 4, "AddrBits": 4},
     "nearly": {"Registers": 7, "AddrBits": 5},
+    "many": {"Registers": 37, "AddrBits": 9},
 }
 
 # cocotbext-axi finds a bus by its usual names

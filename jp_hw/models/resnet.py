@@ -45,15 +45,21 @@ class ResNet(nn.Module):
     """Stem convolution, stacks of blocks, global average pooling, one Linear layer.
 
     Input (N, 3, size, size) float, output (N, classes). ``size`` need only be a multiple of 2 per
-    stack after the first: the pooling takes whatever is left.
+    stack after the first, and of the stem's stride: the pooling takes whatever is left.
     """
 
     def __init__(
-        self, widths: tuple[int, ...], blocks: int, classes: int, stem: int, activation: str
+        self,
+        widths: tuple[int, ...],
+        blocks: int,
+        classes: int,
+        stem: int,
+        activation: str,
+        stem_stride: int = 1,
     ) -> None:
         super().__init__()
         self.win0 = Winner()
-        self.conv = nn.Conv2d(3, stem, 3, 1, 1, bias=False)
+        self.conv = nn.Conv2d(3, stem, 3, stem_stride, 1, bias=False)
         self.bn = nn.BatchNorm2d(stem)
         self.act = activation_of(activation)
         self.win = Winner()
@@ -82,15 +88,21 @@ def resnet8(
     classes: int = 10,
     activation: str = "relu",
     widths: tuple[int, ...] | None = None,
+    stem_stride: int = 1,
 ) -> ResNet:
     """MLPerf Tiny's image classification network: one block in each of three stacks.
 
     12.5M MACs at the standard ``width`` of 16 (stacks of 16, 32, 64 channels) on 32x32 images;
-    ``widths`` gives the channels of each stack one by one. The stem is as wide as the first stack.
-    Weights of convolutions are initialized after He et al. (arXiv 1502.01852).
+    ``widths`` gives the channels of each stack one by one. The stem is as wide as the first stack;
+    with ``stem_stride=2`` all maps have half the standard's height and width, so twice the channels
+    cost as many MACs. Weights of convolutions are initialized after He et al. (arXiv 1502.01852).
+    Raise ValueError for a stride under 1.
     """
+    if stem_stride < 1:
+        raise ValueError(f"stem_stride {stem_stride} is not positive")
+    channels = widths or _widths(width)
     return initialized(
-        ResNet(widths or _widths(width), 1, classes, _stem(width, widths), activation)
+        ResNet(channels, 1, classes, _stem(width, widths), activation, stem_stride)
     )
 
 

@@ -24,16 +24,16 @@ QUEUE = 512  # words of any queue, at most
 NEVER = 1 << 60
 
 # a PE: fetched column (0: marker, -1: none), cycle in which its walk ends, drain and the first cycle
-# that it can use, winner queue
-COLUMN, END_OF_WALK, BUSY, LEFT, END, START, OUT, HEAD, COUNT, ACTIVE = range(10)
+# that it can use, winner queue, and the first cycle in which it can ask its merge again
+COLUMN, END_OF_WALK, BUSY, LEFT, END, START, OUT, HEAD, COUNT, ACTIVE, ASKS = range(11)
 # a register stage of two words
 FIRST, SPARE = range(2)
 # a dispatcher: pipeline stages 1..4 (2 holds two words), output register, input row, markers sent for
 # it, PE waited for
 STAGE2, SPARE2, STAGE1, STAGE3, STAGE4, SENT, IN_ROW, REPEAT, WAITS = range(9)
-# a merge: PE whose queue is being popped (-1: none), and in the cycle before, the words that they give,
-# and the queue behind
-POPPING, BEFORE, POPPED, SENDING, WORDS, AT_WORD = range(6)
+# a merge: PE whose queue is being popped (-1: none), and in the cycle before, and the one proposed
+# to come next, the words that the first two give, and the queue behind
+POPPING, BEFORE, PROPOSED, POPPED, SENDING, WORDS, AT_WORD = range(7)
 # a lane's buffer: level, read position, whether it was filled, ready, the word read, the one offered
 LEVEL, AT, FILLED, READY, WORD, OFFERED = range(6)
 
@@ -280,27 +280,60 @@ def merged(s, merges, memory):
 
 
 @jit
+def near_choice(s, lo, hi, merges, pes, queues, times, cycle):
+    """PE that a merge pops next (ALL: a marker from each, -1: none); it sees all queues at once."""
+    popping, markers = merges[s, POPPING], 0
+    if popping == ALL:
+        return -1
+    for p in range(lo, hi):
+        if p == popping or pes[p, COUNT] == 0 or times[p, pes[p, HEAD]] > cycle:
+            continue
+        if queues[p, pes[p, HEAD]] != MARKER:
+            return p
+        markers += 1
+    return ALL if markers == hi - lo else -1
+
+
+@jit
+def far_choice(s, lo, hi, merges, pes, queues, times, room, cycle):
+    """The same where PEs ask a cycle late, in blocks, and what the first block proposes is popped."""
+    chosen = merges[s, PROPOSED] if room else -1
+    if chosen >= 0:
+        pes[chosen, ASKS] += 1
+    merges[s, PROPOSED] = -1
+    block = 4 if hi - lo <= 24 else (hi - lo + 5) // 6
+    markers, first = 0, lo
+    while first < hi:
+        asking = -1
+        for p in range(first, min(first + block, hi)):
+            if pes[p, COUNT] == 0 or times[p, pes[p, HEAD]] + 1 > cycle:
+                continue
+            if queues[p, pes[p, HEAD]] == MARKER:
+                markers += p not in (merges[s, POPPING], merges[s, BEFORE])
+            elif asking < 0 and pes[p, ASKS] <= cycle:
+                asking = p
+        if asking >= 0:
+            pes[asking, ASKS] = cycle + 3
+            if merges[s, PROPOSED] < 0:
+                merges[s, PROPOSED] = asking
+        first += block
+    if markers == hi - lo and room and merges[s, POPPING] != ALL and merges[s, BEFORE] != ALL:
+        return ALL
+    return chosen
+
+
+@jit
 def merge_step(s, merges, memory, lo, hi, pes, queues, times, ready, cycle):
     """Advance the merge of a stream, PEs lo..hi-1; ready: whether the word that it offers is taken."""
-    popping, before, popped = merges[s, POPPING], merges[s, BEFORE], merges[s, POPPED]
-    word, chosen, markers = NONE, -1, 0
-    late = hi - lo > NEAR_MERGE
-    if not late:
-        before = -1
-    known = popping != ALL and before != ALL
-    if known and merges[s, WORDS] <= MERGE_QUEUE - 1 - MERGE_SLACK:
-        for p in range(lo, hi):
-            if p in (popping, before) or pes[p, COUNT] == 0:
-                continue
-            if times[p, pes[p, HEAD]] + late <= cycle:
-                head = queues[p, pes[p, HEAD]]
-                if head == MARKER:
-                    markers += 1
-                else:
-                    chosen, word = p, head
-                    break
-        if markers == hi - lo:
-            chosen, word = ALL, MARKER
+    popping, popped = merges[s, POPPING], merges[s, POPPED]
+    room = merges[s, WORDS] <= MERGE_QUEUE - 1 - MERGE_SLACK
+    if hi - lo > NEAR_MERGE:
+        chosen = far_choice(s, lo, hi, merges, pes, queues, times, room, cycle)
+    else:
+        chosen = near_choice(s, lo, hi, merges, pes, queues, times, cycle) if room else -1
+    word = NONE if chosen == -1 else MARKER
+    if chosen >= 0:
+        word = queues[chosen, pes[chosen, HEAD]]
     if popped != NONE:
         first, last = (lo, hi) if popping == ALL else (popping, popping + 1)
         for p in range(first, last):
@@ -422,13 +455,13 @@ def run(beats, classes, pe_first, lane_first, stream_first, depths, sizes, stage
     """
     frames, layers, lanes = beats.shape[0], len(pe_first) - 1, len(wire_of)
     count, streams, most = pe_first[-1], stream_first[-1], np.diff(lane_first).max()
-    pes, wake = np.zeros((count, 10), np.int64), np.full(count, NEVER, np.int64)
+    pes, wake = np.zeros((count, 11), np.int64), np.full(count, NEVER, np.int64)
     pes[:, COLUMN] = -1
     levels, heads = np.zeros((count, most), np.int64), np.zeros((count, most), np.int64)
     fifo, ready = np.zeros((count, most, QUEUE), np.int32), np.ones((count, most), np.bool_)
     queues, times = np.zeros((count, QUEUE), np.int32), np.zeros((count, QUEUE), np.int64)
-    merges, merge_memory = empty(streams, 6), np.zeros((streams, MERGE_QUEUE), np.int32)
-    merges[:, : BEFORE + 1], merges[:, WORDS:] = -1, 0
+    merges, merge_memory = empty(streams, 7), np.zeros((streams, MERGE_QUEUE), np.int32)
+    merges[:, : PROPOSED + 1], merges[:, WORDS:] = -1, 0
     outs, stages = empty(1 + streams, 2), empty(streams, 8)
     states = empty(lanes, 9)
     states[:, IN_ROW], states[:, REPEAT], states[:, WAITS] = 0, 0, -1

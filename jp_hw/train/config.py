@@ -82,6 +82,8 @@ class TrainConfig(BaseModel):
       channels (channel k is in group k % balance); 1 leaves them free.
     - ``input_theta``: static threshold of the input Winner (pixels as 0..1) after the baseline.
     - ``input_channels``: share of the network's input channels (pixels) that keep any weight.
+    - ``trim``: at the end of the run, with the static thresholds in place, the weights worth least go
+      until calibration images cost no more than ``macs`` (finetuning shifts activations a little).
     - ``criterion``: what a weight is worth. ``magnitude``: |w|, the paper's. ``conditional``:
       |w| * rms(a | a != 0), its effect on the output per expected MAC (Wanda's |w| * rms(a),
       arXiv 2306.11695, divided by the root of the chance that the MAC is executed at all).
@@ -133,6 +135,7 @@ class TrainConfig(BaseModel):
     macs: Share | None = None
     weights: Share | None = None
     density_floor: Part = 0.03
+    trim: bool = False
     winner_rates: tuple[Share, ...] | None = None
     winner_drop: Part = 0.01
     sensitivity: Annotated[int, Field(ge=0)] = 0
@@ -171,6 +174,8 @@ class TrainConfig(BaseModel):
             raise ValueError("give densities or macs, one of the two")
         if self.weights is not None and self.macs is None:
             raise ValueError("weights goes with macs: densities say how many weights survive")
+        if self.trim and (self.macs is None or self.balance > 1):
+            raise ValueError("trim goes with macs, and without balance")
         if self.winner_rates is None and not self.sensitivity:
             raise ValueError("without winner_rates, sensitivity must say with how many images")
         if self.teacher is not None and not self.distill:

@@ -15,7 +15,7 @@ from jp_hw.train import pruning, wiring
 from jp_hw.train.data import to_float, to_nchw
 from jp_hw.train.equalize import equalize
 from jp_hw.train.measure import Inputs, Measure, measure
-from jp_hw.train.stages import dense_model, quantized, set_modes
+from jp_hw.train.stages import dense_model, quantized, set_modes, trim
 from jp_hw.train.state import RunState
 
 SAMPLES = 64
@@ -44,6 +44,9 @@ def write(
     test = test.loaded()
     with torch.no_grad():
         never = remove_silent(model, layers, images, spec.input_scale, balanced=config.balance > 1)
+    trimmed = 0
+    if config.trim:
+        trimmed = trim(state, to_float(images[: config.calibration], spec.input_scale))
     with quantized(state, to_float(images[:CALIBRATION], spec.input_scale)):
         eight_bit = _measured(model, layers, test, spec.input_scale)
     pruning.fold(layers)
@@ -56,6 +59,7 @@ def write(
         "dense": _dense(state, test, spec.input_scale).summary(),
         "held_out_images": config.holdout,
         "removed_silent_channels": never,
+        "trimmed_weights": trimmed,
         "equalized_channels": scaled,
         "thetas": [float(module.theta) for module in winners(model).values()],
         "winner_rates_wanted": state.rates,

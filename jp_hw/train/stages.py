@@ -13,6 +13,7 @@ from jp_hw.train import budget, losses, pruning, sensitivity, wiring
 from jp_hw.train.config import STAGES, StageName, TrainConfig
 from jp_hw.train.data import Batches, device_of
 from jp_hw.train.measure import Inputs
+from jp_hw.train.pruning import mask_of
 from jp_hw.train.qat import FakeQuantize
 from jp_hw.train.state import RunState, network, new_optimizer
 from jp_hw.train.team import ALONE, Team
@@ -233,6 +234,45 @@ def prune(state: RunState, progress: float) -> None:
         channels = pruning.cubic(config.input_channels, share) if index == 0 else 1.0
         score = list(scores.values())[index]
         pruning.prune_to(layer, score, density, channels, config.balance)
+
+
+@torch.no_grad()
+def trim(state: RunState, images: Tensor) -> int:
+    """Prune what exceeds the share of MACs that the config asks for; return how many weights went.
+
+    ``images``: float calibration images (N, C, H, W). MACs are counted on them with the Winners as
+    they are; a layer keeps at least ``density_floor`` of its weights. No-op where nothing exceeds.
+    """
+    config = state.config
+    assert config.macs is not None
+    moments = _moments(state, images)
+    scores = {n: pruning.weight_scores(layer, moments[n]) for n, layer in state.layers.items()}
+    costs = {
+        n: budget.weight_costs(layer, state.uses[n], moments[n]) * mask_of(layer)
+        for n, layer in state.layers.items()
+    }
+    wanted = config.macs * state.dense_macs
+    if sum(float(cost.sum()) for cost in costs.values()) <= wanted:
+        return 0
+    before = sum(int(mask_of(layer).sum()) for layer in state.layers.values())
+    shares = budget.densities(scores, costs, wanted, config.density_floor)
+    for name, share in zip(state.layers, shares, strict=True):
+        pruning.prune_to(state.layers[name], scores[name], share)
+    pruning.refresh(state.layers)
+    wiring.remove_dead(state.model, state.layers)
+    return before - sum(int(mask_of(layer).sum()) for layer in state.layers.values())
+
+
+def _moments(state: RunState, images: Tensor) -> dict[str, pruning.InputMoments]:
+    """Statistics of every layer's input over images, in eval mode."""
+    state.model.eval()
+    with Inputs(state.layers) as inputs:
+        state.model(images)
+        found = {}
+        for name, layer in state.layers.items():
+            found[name] = pruning.InputMoments.of(len(pruning.fanout(layer)))
+            found[name].update(inputs[name], 0.0)
+    return found
 
 
 def _densities(state: RunState, scores: dict[str, Tensor], share: float) -> list[float]:

@@ -32,7 +32,10 @@ module jp_axil #(
     output logic [AddrBits-3:0]     write_index_o,
     output logic [31:0]             write_data_o
 );
-  localparam int IndexBits = Registers > 1 ? $clog2(Registers) : 1;
+  // a read selects among all registers in two steps: within groups of 16, then the group
+  localparam int LowBits = 4;
+  localparam int Groups = (Registers + (1 << LowBits) - 1) >> LowBits;
+  localparam int GroupBits = Groups > 1 ? $clog2(Groups) : 1;
   localparam logic [1:0] Okay = 2'b00;
   localparam logic [1:0] SlaveError = 2'b10;
 
@@ -76,21 +79,32 @@ module jp_axil #(
 
   // ---- read
   logic [AddrBits-1:0] araddr_q;
-  logic have_read_q, read_ok;
+  logic have_read_q, fetched_q, read_ok;
+  logic [Groups-1:0][31:0] group_q;  // of each group, the word that the low bits of the index name
   logic [31:0] read_word;
 
   assign arready_o = !have_read_q && rst_ni;
   assign read_ok = 32'(araddr_q[AddrBits-1:2]) < Registers && araddr_q[1:0] == '0;
-  assign read_word = values_i[32*IndexBits'(araddr_q[AddrBits-1:2]) +: 32];
+  assign read_word = group_q[GroupBits'(araddr_q[AddrBits-1:2] >> LowBits)];
+
+  for (genvar g = 0; g < Groups; g++) begin : g_group
+    localparam int Count = Registers - (g << LowBits) < 1 << LowBits ? Registers - (g << LowBits) : 1 << LowBits;
+    localparam int CountBits = Count > 1 ? $clog2(Count) : 1;
+    always_ff @(posedge clk_i) begin
+      group_q[g] <= values_i[32*((g << LowBits) + 32'(CountBits'(araddr_q[AddrBits-1:2]))) +: 32];
+    end
+  end
 
   always_ff @(posedge clk_i) begin
     if (!rst_ni) begin
       have_read_q <= 1'b0;
+      fetched_q <= 1'b0;
       rvalid_o <= 1'b0;
       rresp_o <= Okay;
     end else begin
       if (arvalid_i && arready_o) have_read_q <= 1'b1;
-      if (have_read_q && !rvalid_o) begin
+      fetched_q <= have_read_q && !fetched_q && !rvalid_o;
+      if (fetched_q) begin
         rvalid_o <= 1'b1;
         rresp_o <= read_ok ? Okay : SlaveError;
       end else if (rvalid_o && rready_i) begin
@@ -101,6 +115,6 @@ module jp_axil #(
   end
   always_ff @(posedge clk_i) begin
     if (arvalid_i && arready_o) araddr_q <= araddr_i;
-    if (!rvalid_o) rdata_o <= read_ok ? read_word : '0;
+    if (fetched_q) rdata_o <= read_ok ? read_word : '0;
   end
 endmodule

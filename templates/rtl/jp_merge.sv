@@ -2,10 +2,13 @@
 //
 // Contract: every input says whether its queue has a word (valid_i) and whether that is a marker
 // (marker_i). pop_o takes a word; it must be on data_i in the next cycle, where the inputs that were
-// not popped are zero. So the words are simply or'ed. Of data words one leaves its queue a cycle, that
-// of the first input that has one, but no input gives two in a row; when every input has come to a marker, all
-// leave together and become one, whose data means nothing. Output: AXI4-Stream handshake.
-// Latency: 3 cycles from valid_i to valid_o; Depth words wait for a reader that stalls.
+// not popped are zero. So the words are simply or'ed. Of data words one leaves its queue a cycle, but no
+// input gives two in a row; when every input has come to a marker, all leave together and become one,
+// whose data means nothing. Output: AXI4-Stream handshake.
+// Up to Near inputs: of those that have a word the first one is popped, every other cycle at most.
+// More: they ask in blocks, of which each proposes its first that asks, and the first block's proposal
+// is popped a cycle later; an input asks again 3 cycles after it proposed, or 4 if it was popped.
+// Latency: 3 cycles from valid_i to valid_o, in blocks 5; Depth words wait for a reader that stalls.
 module jp_merge #(
     parameter int Inputs = 2,
     parameter int Width = 8,
@@ -22,52 +25,65 @@ module jp_merge #(
     output logic [Width-1:0]        data_o
 );
   localparam int Near = 8;
-  // blocks of inputs, so few that one LUT tells whether any before a block has a word
-  localparam int Block = Inputs <= 24 ? 4 : (Inputs + 5) / 6;
-  localparam int Blocks = (Inputs + Block - 1) / Block;
 
   // ---- choice: what a queue that is being popped has next is not known yet
-  logic [Inputs-1:0] has_word;
-  logic [Blocks*Block-1:0] wants, first;
-  logic [Blocks-1:0] some, earlier;
+  logic [Inputs-1:0] first;
   logic at_markers, room;
 
   if (Inputs <= Near) begin : g_near
-    assign has_word = valid_i & ~pop_o & ~marker_i;
+    logic [Inputs-1:0] wants;
+    assign wants = valid_i & ~pop_o & ~marker_i;
     assign at_markers = &(valid_i & ~pop_o & marker_i);
+    always_comb begin
+      for (int i = 0; i < Inputs; i++)
+        first[i] = wants[i] && (wants & ((Inputs'(1) << i) - 1'b1)) == '0;
+    end
   end else begin : g_far
-    // nor what one will have that is popped in the next cycle
+    // so few blocks, of so few inputs, that a LUT or two choose
+    localparam int Block = Inputs <= 24 ? 4 : (Inputs + 5) / 6;
+    localparam int Blocks = (Inputs + Block - 1) / Block;
+
+    logic [Inputs-1:0] asks_q, proposed, proposed_q;
+    logic [Blocks*Block-1:0] asking, leading;
+    logic [Blocks-1:0] some, some_q;
+
+    always_comb begin
+      asking = '0;
+      asking[Inputs-1:0] = asks_q;
+      for (int b = 0; b < Blocks; b++) begin
+        some[b] = |asking[b*Block +: Block];
+        for (int i = 0; i < Block; i++)
+          leading[b*Block + i] = asking[b*Block + i]
+                                 && (asking[b*Block +: Block] & ((Block'(1) << i) - 1'b1)) == '0;
+      end
+      proposed = leading[Inputs-1:0];
+      for (int i = 0; i < Inputs; i++)
+        first[i] = proposed_q[i] && (some_q & ((Blocks'(1) << (i / Block)) - 1'b1)) == '0;
+    end
+
     always_ff @(posedge clk_i) begin
       if (!rst_ni) begin
-        has_word <= '0;
+        asks_q <= '0;
+        proposed_q <= '0;
+        some_q <= '0;
         at_markers <= 1'b0;
       end else begin
-        has_word <= valid_i & ~pop_o & ~marker_i & ~(first[Inputs-1:0] & {Inputs{room}});
+        asks_q <= valid_i & ~marker_i & ~proposed & ~proposed_q & ~pop_o;
+        proposed_q <= proposed;
+        some_q <= some;
         at_markers <= &(valid_i & ~pop_o & marker_i) && !(at_markers && room);
       end
     end
-  end
 
-  always_comb begin
-    wants = '0;
-    wants[Inputs-1:0] = has_word;
-    for (int b = 0; b < Blocks; b++) begin
-      some[b] = |wants[b*Block +: Block];
-      earlier[b] = (some & ((Blocks'(1) << b) - 1'b1)) != '0;
-      for (int i = 0; i < Block; i++)
-        first[b*Block + i] = wants[b*Block + i] && !earlier[b]
-                             && (wants[b*Block +: Block] & ((Block'(1) << i) - 1'b1)) == '0;
-    end
+    logic unused;
+    assign unused = &{1'b0, leading};  // of a last block that is not full
   end
-
-  logic unused;
-  assign unused = &{1'b0, first};  // of a last block that is not full
 
   logic sent_q;  // a word is on data_i
 
   always_ff @(posedge clk_i) begin
     if (!rst_ni || !room) pop_o <= '0;
-    else pop_o <= at_markers ? '1 : first[Inputs-1:0];
+    else pop_o <= at_markers ? '1 : first;
   end
   always_ff @(posedge clk_i) begin
     if (!rst_ni) sent_q <= 1'b0;
