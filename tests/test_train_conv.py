@@ -16,7 +16,10 @@ from jp_hw import zoo
 from jp_hw.datasets import Dataset, Split
 from jp_hw.errors import JpHwError
 from jp_hw.train import Silent, TrainConfig, recipe, train
+from jp_hw.train import stages as training_stages
 from jp_hw.train.balance import group_counts
+from jp_hw.train.measure import measure
+from jp_hw.train.state import RunState, fresh
 
 EPOCHS = {"dense": 3, "prune": 2, "dynamic": 1, "static": 1}
 
@@ -281,3 +284,40 @@ def test_two_processes_share_each_batch(tmp_path: Path) -> None:
     assert info is not None
     assert seen == ["dense", "prune", "dynamic", "static"]
     assert info["metrics"]["jpnet"]["macs_kept"] < 0.25
+
+
+def test_trim_leaves_the_share_of_macs_that_was_asked_for() -> None:
+    state = fresh(tiny(macs=0.3, trim=True))
+    pixels = torch.randint(0, 256, (40, 3, 32, 32), generator=torch.Generator().manual_seed(4))
+    images = pixels.float() / 255
+
+    def kept() -> float:
+        labels = torch.zeros(len(pixels), dtype=torch.int64)
+        return measure(state.model, state.layers, pixels, labels, 1 / 255).macs_kept
+
+    before = kept()
+    assert training_stages.trim(state, images) > 0
+    assert 0.25 < kept() < 0.31 < before
+    assert training_stages.trim(state, images) == 0
+
+
+def test_trim_ends_the_run_on_calibration_images(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[torch.Size] = []
+
+    def trim(state: RunState, images: torch.Tensor) -> int:
+        seen.append(images.shape)
+        return training_stages.trim(state, images) + 7
+
+    monkeypatch.setattr("jp_hw.train.finish.trim", trim)
+    train(tiny(trim=True), synthetic(), tmp_path, command="jp-hw train resnet8")
+    metrics = json.loads((tmp_path / "result" / zoo.JSON).read_text())["metrics"]
+    assert metrics["trimmed_weights"] >= 7
+    assert seen == [(64, 3, 32, 32)]
+
+
+@pytest.mark.parametrize("wrong", [{"macs": None, "densities": (0.5,) * 10}, {"balance": 2}])
+def test_trim_needs_a_share_of_macs_and_free_masks(wrong: dict[str, Any]) -> None:
+    with pytest.raises(JpHwError, match="trim goes with macs, and without balance"):
+        tiny(trim=True, **wrong)

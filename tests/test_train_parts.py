@@ -33,6 +33,7 @@ def images(size: int = 32, n: int = 6) -> torch.Tensor:
     ("name", "args", "size", "macs"),
     [
         ("resnet8", {}, 32, 12_501_632),
+        ("resnet8", {"width": 32, "stem_stride": 2}, 32, 12_281_088),
         ("convnet5", {}, 24, 18_470_784),
         ("resnet9", {}, 32, 379_261_952),
         ("resnet32", {}, 32, 69_124_736),
@@ -64,6 +65,7 @@ def test_bad_builder_arguments_are_named() -> None:
         ("convnet5", {"size": 23}),
         ("alexnet", {"width": 3}),
         ("resnet8", {"width": 0}),
+        ("resnet8", {"stem_stride": 0}),
         ("resnet8", {"activation": "swish"}),
     ):
         with pytest.raises(JpHwError, match=f"model '{name}' cannot be built from"):

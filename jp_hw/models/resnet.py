@@ -101,9 +101,7 @@ def resnet8(
     if stem_stride < 1:
         raise ValueError(f"stem_stride {stem_stride} is not positive")
     channels = widths or _widths(width)
-    return initialized(
-        ResNet(channels, 1, classes, _stem(width, widths), activation, stem_stride)
-    )
+    return initialized(ResNet(channels, 1, classes, _stem(width, widths), activation, stem_stride))
 
 
 def resnet32(width: int = 16, classes: int = 10, activation: str = "relu") -> ResNet:

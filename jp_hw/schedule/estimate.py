@@ -117,7 +117,7 @@ def merges(layer: LayerDesign) -> Resources:
     width = layer.winner_width
     each = lutram(MERGE_QUEUE, width) + 22
     lut = sum(width * (stream.pes - 1) / 5 + 4 * stream.pes + each for stream in layer.streams)
-    choice = sum(stream.pes * (2 if stream.pes > NEAR_MERGE else 1) for stream in layer.streams)
+    choice = sum(stream.pes * (3 if stream.pes > NEAR_MERGE else 1) for stream in layer.streams)
     return Resources(round(lut), choice + 18 * len(layer.streams), 0, 0)
 
 
