@@ -310,7 +310,7 @@ def far_choice(s, lo, hi, merges, pes, queues, times, room, cycle):
                 continue
             if queues[p, pes[p, HEAD]] == MARKER:
                 markers += p not in (merges[s, POPPING], merges[s, BEFORE])
-            elif asking < 0 and pes[p, ASKS] <= cycle:
+            elif asking < 0 and pes[p, ASKS] <= cycle and merges[s, BEFORE] != ALL:
                 asking = p
         if asking >= 0:
             pes[asking, ASKS] = cycle + 3
