@@ -66,6 +66,7 @@ def test_bad_builder_arguments_are_named() -> None:
         ("alexnet", {"width": 3}),
         ("resnet8", {"width": 0}),
         ("resnet8", {"stem_stride": 0}),
+        ("resnet8", {"stem_stride": 1.5}),
         ("resnet8", {"activation": "swish"}),
     ):
         with pytest.raises(JpHwError, match=f"model '{name}' cannot be built from"):

@@ -96,10 +96,10 @@ def resnet8(
     ``widths`` gives the channels of each stack one by one. The stem is as wide as the first stack;
     with ``stem_stride=2`` all maps have half the standard's height and width, so twice the channels
     cost as many MACs. Weights of convolutions are initialized after He et al. (arXiv 1502.01852).
-    Raise ValueError for a stride under 1.
+    Raise ValueError for a stride that is not a positive whole number.
     """
-    if stem_stride < 1:
-        raise ValueError(f"stem_stride {stem_stride} is not positive")
+    if not isinstance(stem_stride, int) or stem_stride < 1:
+        raise ValueError(f"stem_stride {stem_stride!r} is not a positive whole number")
     channels = widths or _widths(width)
     return initialized(ResNet(channels, 1, classes, _stem(width, widths), activation, stem_stride))
 

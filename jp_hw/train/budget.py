@@ -60,7 +60,7 @@ def weight_costs(layer: nn.Module, uses: Uses, moments: InputMoments) -> Tensor:
     """Expected MACs per image that each weight causes, float of the weight's shape."""
     weight = weight_of(layer)
     live = per_weight(moments.alive, weight, layer)
-    return live * uses.taps if weight.dim() == 4 else live
+    return live * uses.taps.to(live.device) if weight.dim() == 4 else live
 
 
 def token_costs(layer: nn.Module, uses: Uses) -> Tensor:

@@ -223,11 +223,7 @@ def prune(state: RunState, progress: float) -> None:
     config = state.config
     share = progress / config.prune_share
     pruning.refresh(state.layers)
-    conditional = config.criterion == "conditional"
-    scores = {
-        name: pruning.weight_scores(layer, state.moments[name] if conditional else None)
-        for name, layer in state.layers.items()
-    }
+    scores = _scores(state, state.moments)
     for index, (layer, density) in enumerate(
         zip(state.layers.values(), _densities(state, scores, share), strict=True)
     ):
@@ -246,13 +242,9 @@ def trim(state: RunState, images: Tensor) -> int:
     config = state.config
     assert config.macs is not None
     moments = _moments(state, images)
-    scores = {n: pruning.weight_scores(layer, moments[n]) for n, layer in state.layers.items()}
-    costs = {
-        n: budget.weight_costs(layer, state.uses[n], moments[n]) * mask_of(layer)
-        for n, layer in state.layers.items()
-    }
+    scores, costs = _scores(state, moments), _costs(state, moments)
     wanted = config.macs * state.dense_macs
-    if sum(float(cost.sum()) for cost in costs.values()) <= wanted:
+    if sum(float((costs[n] * mask_of(x)).sum()) for n, x in state.layers.items()) <= wanted:
         return 0
     before = sum(int(mask_of(layer).sum()) for layer in state.layers.values())
     shares = budget.densities(scores, costs, wanted, config.density_floor)
@@ -264,15 +256,37 @@ def trim(state: RunState, images: Tensor) -> int:
 
 
 def _moments(state: RunState, images: Tensor) -> dict[str, pruning.InputMoments]:
-    """Statistics of every layer's input over images, in eval mode."""
+    """Statistics of every layer's input, the mean over all images, in eval mode."""
     state.model.eval()
+    device = device_of(state.model)
+    found = {
+        name: pruning.InputMoments.of(pruning.fanout(layer).numel(), str(device))
+        for name, layer in state.layers.items()
+    }
     with Inputs(state.layers) as inputs:
-        state.model(images)
-        found = {}
-        for name, layer in state.layers.items():
-            found[name] = pruning.InputMoments.of(len(pruning.fanout(layer)))
-            found[name].update(inputs[name], 0.0)
+        for start in range(0, len(images), CALIBRATION_BATCH):
+            batch = images[start : start + CALIBRATION_BATCH].to(device)
+            state.model(batch)
+            for name, moments in found.items():
+                moments.update(inputs[name], start / (start + len(batch)))
     return found
+
+
+def _scores(state: RunState, moments: dict[str, pruning.InputMoments]) -> dict[str, Tensor]:
+    """What each weight is worth by the config's criterion, layer by layer."""
+    conditional = state.config.criterion == "conditional"
+    return {
+        name: pruning.weight_scores(layer, moments[name] if conditional else None)
+        for name, layer in state.layers.items()
+    }
+
+
+def _costs(state: RunState, moments: dict[str, pruning.InputMoments]) -> dict[str, Tensor]:
+    """Expected MACs per image of each weight, were it kept, layer by layer."""
+    return {
+        name: budget.weight_costs(layer, state.uses[name], moments[name])
+        for name, layer in state.layers.items()
+    }
 
 
 def _densities(state: RunState, scores: dict[str, Tensor], share: float) -> list[float]:
@@ -280,10 +294,7 @@ def _densities(state: RunState, scores: dict[str, Tensor], share: float) -> list
     config = state.config
     if config.macs is None:
         return [pruning.cubic(density, share) for density in config.densities or ()]
-    costs = {
-        name: budget.weight_costs(layer, state.uses[name], state.moments[name])
-        for name, layer in state.layers.items()
-    }
+    costs = _costs(state, state.moments)
     whole = sum(float(cost.sum()) for cost in costs.values())
     wanted = config.macs * state.dense_macs
     macs = whole * pruning.cubic(min(1.0, wanted / whole), share)
