@@ -35,6 +35,7 @@ class _Placement(BaseModel):
     queue: int = Field(0, strict=True)
     trimmed: bool = True
     slack: int = Field(0, strict=True)
+    joined: bool = False
 
     @field_validator("queue", "slack")
     @classmethod
@@ -124,6 +125,7 @@ def emit(
                 "queue": layer.fifo_depth,
                 "trimmed": layer.trimmed,
                 "slack": layer.slack,
+                "joined": layer.joined,
             }
             for layer, columns in zip(design.layers, design.columns, strict=True)
         ],
@@ -183,6 +185,7 @@ def _placements(manifest: _Manifest, network: Network, path: Path) -> list[Place
                 placement.queue,
                 placement.trimmed,
                 placement.slack,
+                placement.joined,
             )
         )
     return result

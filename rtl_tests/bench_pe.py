@@ -25,7 +25,7 @@ from rtl_tests.streams import (
 LANES, RING_BITS, VALUE_BITS, COLUMN_BITS, ACC_BITS, SLOTS, OUT_WIDTH, CHANNEL_BITS, X_BITS = (
     parameter(name)
     for name in (
-        "Lanes",
+        "Buses",
         "RingBits",
         "ValueBits",
         "ColumnBits",

@@ -42,6 +42,7 @@ class Kind:
     winner_depth: int = 16
     paired_roms: bool = False
     block_ring: bool = False
+    joined: bool = False
 
     @property
     def map(self) -> Shape:
@@ -207,6 +208,7 @@ def top(d: LayerDesign, kind: Kind) -> str:
         "WinnerDepth": kind.winner_depth,
         "PairedRoms": int(kind.paired_roms),
         "BlockRing": int(kind.block_ring),
+        "Joined": int(kind.joined),
     }
     listed = ", ".join(f".{name}({value})" for name, value in values.items())
     width = d.winner_width

@@ -1,4 +1,4 @@
-"""jp_dispatcher: columns, ring addresses and markers for every PE; stalls; rate."""
+"""jp_dispatcher: columns, ring addresses, markers and their PEs; stalls; rate."""
 
 import random
 from pathlib import Path

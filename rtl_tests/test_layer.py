@@ -12,6 +12,10 @@ SETS = {
         pool=Pool((5, 6), (3, 3), (2, 2), (1, 1)), shortcut=True, mixed=True, streams=2,
         before_streams=2, theta=30,
     ),
+    "joined-residual": Kind(
+        Shape(5, 6, 3), Shape(5, 6, 7), (3, 3), 3, padding=(1, 1), shortcut=True, joined=True,
+        paired_roms=True,
+    ),
     "residual": Kind(
         Shape(5, 6, 3), Shape(5, 6, 7), (3, 3), 3, padding=(1, 1), shortcut=True, paired_roms=True,
         block_ring=True,
@@ -53,6 +57,11 @@ SETS = {
     "three-streams": Kind(
         Shape(4, 5, 2), Shape(4, 5, 7), (2, 2), 6, padding=(1, 1), streams=3, shortcut=True,
         before_streams=3, leaky=True,
+    ),
+    "four-joined": Kind(
+        Shape(5, 4, 2), Shape(2, 2, 5), (3, 3), 4, padding=(1, 1),
+        pool=Pool((5, 4), (2, 2), (2, 2)), shortcut=True, mixed=True, before_streams=3, leaky=True,
+        theta=30, joined=True, block_ring=True,
     ),
 }  # fmt: skip
 

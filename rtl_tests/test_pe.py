@@ -20,7 +20,7 @@ def sizes(
     **others: int,
 ) -> dict[str, int]:
     return {
-        "Lanes": lanes,
+        "Buses": lanes,
         "Slots": slots,
         "OutWidth": out_width,
         "RingBits": ring_bits,

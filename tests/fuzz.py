@@ -40,6 +40,7 @@ from jp_hw.schedule import Design, Placement, place, schedule
 from jp_hw.schedule.assign import assign, channel_work
 from jp_hw.schedule.cycles import simulate_cycles
 from jp_hw.schedule.interleave import Factors, interleave
+from jp_hw.schedule.memories import NEAR_MERGE
 from jp_hw.simulate import frame_bytes, run_rtl
 from jp_hw.templates_env import static
 
@@ -65,16 +66,20 @@ def check_decoder(network: Network) -> None:
 
 
 def placed(network: Network, columns: Factors, most: int) -> list[Placement]:
-    """A PE more in each layer, up to `most` streams, and some columns interleaved."""
+    """A PE more in each layer, up to `most` streams, some columns interleaved, some lanes joined."""
     computed, placements = interleave(network, columns), []
     tensors = golden.tensors(computed, computed.samples)
     for i, layer in enumerate(computed.layers):
         work = channel_work(network, layer, tensors)
         pes = min(work.shape[1], most + i)
-        streams = 1 if layer is computed.layers[-1] else min(pes, most)
+        streams = 1 if layer is computed.layers[-1] or most > NEAR_MERGE else min(pes, most)
         trimmed = bool((computed.samples[0].size + i + most) % 2)
-        places = assign(work, pes)
-        placements.append(Placement(places, streams, columns.get(layer.name, 1), trimmed=trimmed))
+        places, joined = assign(work, pes), bool((computed.samples[0].size + most) % 3)
+        placements.append(
+            Placement(
+                places, streams, columns.get(layer.name, 1), trimmed=trimmed, joined=joined
+            )
+        )
     return placements
 
 
@@ -150,8 +155,9 @@ def static_hls() -> list[str]:
 def scheduled(network: Network) -> Design:
     """The scheduler's design, or for every second network one with columns interleaved and untrimmed."""
     seed = abs(int(network.samples.sum()))
-    if seed % 2:
-        return place(network, BOARD, 100.0, placed(network, doubled(network, seed), 2))
+    if seed % 2:  # few PEs, or so many behind a merge that it chooses in two steps
+        most = 2 if seed % 4 == 1 else 2 * NEAR_MERGE
+        return place(network, BOARD, 100.0, placed(network, doubled(network, seed), most))
     return schedule(network, BOARD, pes=3 * len(network.layers))
 
 

@@ -137,6 +137,7 @@ def layer_parameters(layer: LayerDesign) -> list[tuple[str, int]]:
     }  # fmt: skip
     return list(
         {
+            "Joined": int(layer.joined),
             "ValueBits": layer.value_bits,
             "ValueSigned": int(layer.value_signed),
             "ColumnBits": layer.column_bits,

@@ -21,6 +21,8 @@ WORTH = 0.15
 """A PE is added only if it brings at least this part of the speed-up that its share would be."""
 UNEVEN = 1.1
 """A layer is uneven if its busiest PE has so much more to do than its PEs have on average."""
+SHARED = 0.8
+"""The share of a joined bus's cycles that its tokens may take: bursts of one lane hold up the others."""
 MAX_STREAMS = 4
 """A tensor leaves its layer in so many streams at most."""
 Queues = Mapping[str, int]
@@ -55,12 +57,15 @@ class Load:
         """Cycles per frame in which a PE of so many slots reads its sums out."""
         return self.rows * (self.row_reads * slots + 1)
 
-    def token_cycles(self, streams: dict[str, int]) -> tuple[float, str]:
-        """Mean cycles per frame of the slowest token stream, and its tensor."""
-        return max(
-            (float(count.mean()) / streams.get(tensor, 1) + self.rows_in, tensor)
-            for tensor, count in self.tokens
-        )
+    def token_cycles(self, streams: Mapping[str, int], *, joined: bool = False) -> tuple[float, str]:
+        """Mean cycles per frame of the slowest bus of tokens, and the tensor that takes most of it.
+
+        streams: of every tensor, 1 unless given. joined: whether all of them share one bus.
+        """
+        counts = [(float(count.mean()), tensor) for tensor, count in self.tokens]
+        if joined:
+            return sum(count for count, _ in counts) / SHARED + self.rows_in, max(counts)[1]
+        return max((count / streams.get(tensor, 1) + self.rows_in, tensor) for count, tensor in counts)
 
 
 def loads(
@@ -292,7 +297,10 @@ def _slowest(
     names = [layer.name for layer in network.layers]
     streams = {name: place.streams for name, place in zip(names, placements, strict=True)}
     work = [load.pe_cycles(p.channel_of) for load, p in zip(every, placements, strict=True)]
-    tokens = [load.token_cycles(streams) for load in every]
+    tokens = [
+        load.token_cycles(streams, joined=place.joined)
+        for load, place in zip(every, placements, strict=True)
+    ]
     slowest = int(np.argmax([max(a, b) for a, (b, _) in zip(work, tokens, strict=True)]))
     return slowest, work[slowest], tokens[slowest]
 

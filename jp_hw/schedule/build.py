@@ -44,6 +44,7 @@ class Placement:
     in a PE, 0 for the usual number. trimmed: whether tokens beside the left and right border have
     columns of their own, without the weights that lead out of the map; else these are multiplied, too,
     and the sums never read. slack: tokens that find room before each lane that carries a map, at least.
+    joined: whether several lanes share one bus to the PEs.
     """
 
     channel_of: Int
@@ -52,6 +53,7 @@ class Placement:
     queue: int = 0
     trimmed: bool = True
     slack: int = 0
+    joined: bool = False
 
     @property
     def stream_pes(self) -> list[int]:
@@ -155,6 +157,7 @@ def layer_design(
         winner_depth=WINNER_DEPTH,
         trimmed=placement.trimmed,
         slack=placement.slack,
+        joined=placement.joined and len(lanes) > 1,
     )
 
 

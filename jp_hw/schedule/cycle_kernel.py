@@ -212,6 +212,33 @@ def stalls(lane, own, states, lo, hi, ready, column, pointers, targets):
 
 
 @jit
+def bus_stalls(first, last, turn, states, lo, hi, ready, pointer_at, table_at, tables, pointers, targets,
+               stalled):  # fmt: skip
+    """Set which lanes of one bus must wait in stage 4: those that are not chosen, and the one that is
+    where a PE is full. turn: the lane that is asked first; returns the one for the next cycle."""
+    markers, chosen = 0, -1
+    for i in range(last - first):
+        lane = first + (turn + i) % (last - first)
+        markers += states[lane, STAGE4] == MARKER
+        if chosen < 0 and states[lane, STAGE4] >= 0:
+            chosen = lane
+    if markers == last - first:
+        chosen = first
+    for lane in range(first, last):
+        stalled[lane] = states[lane, STAGE4] != NONE
+    if chosen < 0:
+        return turn
+    word = states[chosen, STAGE4]
+    column = pointer_at[chosen] + (tables[table_at[chosen] + word] if word >= 0 else 0)
+    full = stalls(chosen, 0, states, lo, hi, ready, column, pointers, targets)
+    if word == MARKER:
+        stalled[first:last] = full
+        return turn
+    stalled[chosen] = full
+    return (chosen + 1 - first) % (last - first)
+
+
+@jit
 def send(word, own, lo, hi, column, pointers, targets, lengths, wake, pes, levels, heads, fifo, ready,
          depth, cycle):  # fmt: skip
     """Put a dispatched token, or marker, into the queues of its PEs."""
@@ -440,13 +467,14 @@ def empty(rows, words) -> Int:
     return np.full((rows, words), NONE, np.int64)
 
 
-def run(beats, classes, pe_first, lane_first, stream_first, depths, sizes, stages_of, ids, won, won_at,
+def run(beats, classes, pe_first, lane_first, joined, stream_first, depths, sizes, stages_of, ids, won, won_at,
         stream_pes, wire_first, readers, wire_of, deep, in_rows, completed, completed_at,
         tables, table_at, pointers, pointer_at, targets, lengths, limit
         ) -> tuple[Int, Int, Int]:  # fmt: skip
     """Simulate all frames; returns end cycles (frames,), busy cycles and MACs (layers,).
 
-    Per layer: pe_first, lane_first, stream_first (one more than layers), depths (lane and winner
+    Per layer: pe_first, lane_first, stream_first (one more than layers), joined (its lanes share
+    a bus), depths (lane and winner
     queues), sizes (outputs of a row, words of an output, pooled), stages_of its requantizers, ids
     per PE, won (by id, from won_at). Per stream: stream_pes (first, last + 1). Wire 0 is the input's,
     wire 1 + s stream s's; readers: lanes, from wire_first. Per lane: wire_of, deep (its
@@ -474,23 +502,24 @@ def run(beats, classes, pe_first, lane_first, stream_first, depths, sizes, stage
     logits = np.zeros(7, np.int64)
     logits[:2] = NONE
     stalled = np.zeros(lanes, np.bool_)
+    turns = np.zeros(layers, np.int64)
     ends, busy, macs = (np.zeros(n, np.int64) for n in (frames, layers, layers))
     advance(
-        beats, classes, pe_first, lane_first, stream_first, depths, sizes, stages_of, ids, won, won_at,
+        beats, classes, pe_first, lane_first, joined, stream_first, depths, sizes, stages_of, ids, won, won_at,
         stream_pes, wire_first, readers, wire_of, deep, in_rows, completed, completed_at,
         tables, table_at, pointers, pointer_at, targets, lengths, limit, pes, wake, levels, heads,
         fifo, ready, queues, times, merges, merge_memory, outs, stages, states, took, done_lane, buffers,
-        memory, source, beat_queue, logits, stalled, ends, busy, macs,
+        memory, source, beat_queue, logits, stalled, turns, ends, busy, macs,
     )  # fmt: skip
     return ends, busy, macs
 
 
 @jit
-def advance(beats, classes, pe_first, lane_first, stream_first, depths, sizes, stages_of, ids, won,
+def advance(beats, classes, pe_first, lane_first, joined, stream_first, depths, sizes, stages_of, ids, won,
             won_at, stream_pes, wire_first, readers, wire_of, deep, in_rows, completed,
             completed_at, tables, table_at, pointers, pointer_at, targets, lengths, limit, pes, wake,
             levels, heads, fifo, ready, queues, times, merges, merge_memory, outs, stages, states, took,
-            done_lane, buffers, memory, source, beat_queue, logits, stalled, ends, busy, macs,
+            done_lane, buffers, memory, source, beat_queue, logits, stalled, turns, ends, busy, macs,
             ):  # fmt: skip
     """The cycles of `run`, from the registers after reset to the last frame's end or the limit."""
     frames, layers = beats.shape[0], len(pe_first) - 1
@@ -503,21 +532,28 @@ def advance(beats, classes, pe_first, lane_first, stream_first, depths, sizes, s
                 if pes[p, ACTIVE]:
                     busy[i] += 1
                     break
-            for lane in range(first_lane, last_lane):
+            if joined[i]:
+                turns[i] = bus_stalls(
+                    first_lane, last_lane, turns[i], states, lo, hi, ready, pointer_at, table_at, tables,
+                    pointers, targets, stalled,
+                )  # fmt: skip
+            for lane in range(first_lane, first_lane if joined[i] else last_lane):
                 word = states[lane, STAGE4]
                 column = pointer_at[lane] + (tables[table_at[lane] + word] if word >= 0 else 0)
                 stalled[lane] = stalls(
                     lane, lane - first_lane, states, lo, hi, ready, column, pointers, targets
                 )
             macs[i] += pes_step(
-                lo, hi, last_lane - first_lane, wake, pes, levels, heads, fifo, ready, depths[i],
+                lo, hi, 1 if joined[i] else last_lane - first_lane, wake, pes, levels, heads, fifo, ready, depths[i],
                 sizes[i], queues, times, won, won_at[i], ids[i], cycle,
             )  # fmt: skip
             for lane in range(first_lane, last_lane):
                 word = states[lane, SENT]
+                if joined[i] and word == MARKER and lane > first_lane:
+                    continue  # all lanes' markers are one
                 column = pointer_at[lane] + (tables[table_at[lane] + word] if word >= 0 else 0)
                 send(
-                    word, lane - first_lane, lo, hi, column, pointers, targets, lengths, wake, pes,
+                    word, 0 if joined[i] else lane - first_lane, lo, hi, column, pointers, targets, lengths, wake, pes,
                     levels, heads, fifo, ready, depths[i, 0], cycle,
                 )  # fmt: skip
             for s in range(stream_first[i], stream_first[i + 1]):

@@ -174,6 +174,7 @@ class LayerDesign:
     trimmed: whether what lies beside the map is never computed.
     paired_roms: a PE's pointers and weights share a block RAM. block_ring: its accumulators are one.
     slack: tokens that find room before each of its lanes that carries a map, at least.
+    joined: its lanes share one way to the PEs, and so one queue in each; one token of them a cycle.
     """
 
     name: str
@@ -204,6 +205,12 @@ class LayerDesign:
     paired_roms: bool = False
     block_ring: bool = False
     slack: int = 0
+    joined: bool = False
+
+    @property
+    def buses(self) -> int:
+        """Queues of a PE: one for each lane, or one for all."""
+        return 1 if self.joined else len(self.lanes)
 
     @property
     def frame_step(self) -> int:

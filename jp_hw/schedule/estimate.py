@@ -67,11 +67,11 @@ def rom(memory: Memory) -> Resources:
 
 def pe(layer: LayerDesign) -> Resources:
     """One PE of a layer, without the block RAMs of its pointers and weights, which differ by PE."""
-    bits, ring, lanes = layer.accumulator_bits, layer.ring_bits, len(layer.lanes)
+    bits, ring, buses = layer.accumulator_bits, layer.ring_bits, layer.buses
     two_sided = layer.requantize is not None and layer.requantize.signed
     work = 1 + layer.column_bits + ring + layer.value_bits
     more = layer.pointers[0].fields[1].bits
-    lut: float = 74 + 4.2 * ring + 10.3 * more + 1.9 * (lanes - 1) * work
+    lut: float = 74 + 4.2 * ring + 10.3 * more + 1.9 * (buses - 1) * work
     if layer.requantize is not None:  # thresholds of the slots
         lut += -23 + bits * (
             1.9 * (1 - 1 / layer.slots) + 0.065 * min(max(layer.slots - 2, 0), 190)
@@ -82,9 +82,9 @@ def pe(layer: LayerDesign) -> Resources:
     lut += lutram(layer.winner_depth, layer.winner_width)
     number = 0
     if layer.fifo_depth > LUT_QUEUE:
-        number, lut = lanes * written_blocks(layer.fifo_depth, work), lut + 1.8 * lanes * work
+        number, lut = buses * written_blocks(layer.fifo_depth, work), lut + 1.8 * buses * work
     else:
-        lut += lanes * lutram(layer.fifo_depth, work)
+        lut += buses * lutram(layer.fifo_depth, work)
     if layer.block_ring:
         number += ring_blocks(layer)
     else:
@@ -96,12 +96,12 @@ def pe(layer: LayerDesign) -> Resources:
 
 def _pe_registers(layer: LayerDesign) -> float:
     """Flip-flops of a PE, register by register as `jp_pe_core` has them."""
-    bits, lanes, slots = layer.accumulator_bits, len(layer.lanes), layer.slots
+    bits, buses, slots = layer.accumulator_bits, layer.buses, layer.slots
     fifo, winners = log2(layer.fifo_depth), log2(layer.winner_depth)
-    flags = 33 + 2 * lanes
+    flags = 33 + 2 * buses
     addresses = 9 * layer.ring_bits
     column = 3 * layer.value_bits + log2(layer.weights[0].depth) + layer.pointers[0].fields[1].bits
-    queues = lanes * (4 * fifo + 1) + 4 * winners + 2
+    queues = buses * (4 * fifo + 1) + 4 * winners + 2
     places = log2(slots) + 3 + 2 * layer.output_x_bits * (layer.output_x_bits > 1)
     stage = layer.winner_width
     if layer.requantize is None:  # all outputs leave: nothing is compared

@@ -10,6 +10,7 @@ by dynamic programming over block RAMs. The least number of cycles that fits is 
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import product
 
 import numpy as np
 
@@ -230,9 +231,12 @@ class _Round:
     ) -> Iterator[Way]:
         """How a layer may be computed while all others are as given."""
         layer = inside.layers[index]
-        tokens, _ = load.token_cycles(
-            {design.name: len(design.streams) for design in designs.values()}
-        )
+        streams = {design.name: len(design.streams) for design in designs.values()}
+        several = len(designs[layer.name].lanes) > 1
+        tokens = {
+            joined: load.token_cycles(streams, joined=joined)[0]
+            for joined in ((False, True) if several else (False,))
+        }
         buffers = [lane.buffer for lane in designs[layer.name].lanes]
         for channel_of in self.spreads(load):
             place = replace(now, channel_of=channel_of)
@@ -244,9 +248,11 @@ class _Round:
                 replace(design, lanes=tuple(replace(lane, buffer=b) for lane, b in lanes))
             )
             work = load.pe_cycles(channel_of)
-            for block_ring in (False, True):
-                need = layer_resources(replace(design, block_ring=block_ring))
-                yield Way(place, work, max(work, tokens), need)
+            for joined, block_ring in product(tokens, (False, True)):
+                need = layer_resources(replace(design, block_ring=block_ring, joined=joined))
+                yield Way(
+                    replace(place, joined=joined), work, max(work, tokens[joined]), need
+                )
 
     def spreads(self, load: Load) -> Iterator[Int]:
         """Channels spread over PEs, more and more, each time with fewer cycles."""

@@ -109,7 +109,7 @@ def _layer(
     cycles: float,
 ) -> LayerReport:
     drain = load.drained(layer.slots)
-    work, (tokens, tensor) = load.pe_cycles(layer.channel_of), load.token_cycles(dict(streams))
+    work, (tokens, tensor) = load.pe_cycles(layer.channel_of), load.token_cycles(streams, joined=layer.joined)
     bound: Bound = "MACs" if work >= tokens else "tokens"
     return LayerReport(
         layer.name,
@@ -124,22 +124,26 @@ def _layer(
         tokens,
         bound,
         macs / (layer.pes * cycles),
-        _one_more(load, layer.channel_of, bound, streams, tensor),
+        _one_more(load, layer, bound, streams, tensor),
     )
 
 
 def _one_more(
-    load: Load, channel_of: Int, bound: Bound, streams: Mapping[str, int], tensor: str
+    load: Load, layer: LayerDesign, bound: Bound, streams: Mapping[str, int], tensor: str
 ) -> float | None:
     """Share of the layer's cycles saved by a PE more, or by twice the streams of what it waits for."""
-    pes, more, wider = len(channel_of), dict(streams), channel_of
+    more, wider, joined = dict(streams), layer.channel_of, layer.joined
     if bound == "tokens":
         if tensor not in more:
             return None  # the input has one stream
         more[tensor] *= 2
-    elif pes == load.work.shape[1]:
+    elif layer.pes == load.work.shape[1]:
         return None
     else:
-        wider = assign(load.work, pes + 1)
-    before = max(load.pe_cycles(channel_of), load.token_cycles(dict(streams))[0])
-    return max(0.0, 1.0 - max(load.pe_cycles(wider), load.token_cycles(more)[0]) / before)
+        wider = assign(load.work, layer.pes + 1)
+
+    def cycles(channel_of: Int, streams: Mapping[str, int]) -> float:
+        tokens, _ = load.token_cycles(streams, joined=joined)
+        return max(load.pe_cycles(channel_of), tokens)
+
+    return max(0.0, 1.0 - cycles(wider, more) / cycles(layer.channel_of, streams))

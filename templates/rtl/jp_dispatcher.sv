@@ -1,13 +1,13 @@
-// Dispatcher of one lane: turns tokens into columns of work for the PEs that have any.
+// Dispatcher of one lane: turns tokens into columns of work, and says which PEs have any.
 //
-// Contract: takes tokens {marker, channel, x, value}, rows in order, a marker after each row. For a
-// value it sends {0, column, base, value} to the PEs whose mask bit is set (the value extended); for the marker of row y
-// it sends as many markers {1, ...} to all PEs as output rows are complete after it (0, 1 or more).
+// Contract: takes tokens {marker, channel, x, value}, rows in order, a marker after each row. Of a
+// value it makes {0, column, base, value} for the PEs whose mask bit is set (the value extended); of the
+// marker of row y as many markers {1, ...} for all PEs as output rows are complete after it (0, 1 or more).
 //   column = FirstColumn + row term + column term + channel
 //   base   = row base + column base + start of the frame, modulo the ring
-// One token a cycle; 5 cycles from token_i to pe_valid_o. A token waits while any PE that it is for
-// is not ready. pe_ready_i may be a cycle late: the FIFOs behind pe_valid_o need one word of slack.
-// token_ready_o depends on token_i and registers only: stage 2 holds a second word where the PEs stall.
+// One token a cycle; 4 cycles from token_i to work_o. The pipeline moves while ready_i is high, where it
+// must be, too, when valid_o is low. target_o is zero for a column that no PE has, and without valid_o.
+// token_ready_o depends on token_i and registers only: stage 2 holds a second word where work waits.
 module jp_dispatcher #(
     parameter Prefix = "",  // tables Prefix_rows.mem, Prefix_columns.mem, Prefix_masks.mem
     parameter int Pes = 1,
@@ -32,9 +32,10 @@ module jp_dispatcher #(
     input  logic                  token_valid_i,
     output logic                  token_ready_o,
     input  logic [TokenWidth-1:0] token_i,
-    output logic [Pes-1:0]        pe_valid_o,
-    input  logic [Pes-1:0]        pe_ready_i,
-    output logic [WorkWidth-1:0]  pe_work_o,
+    output logic                  valid_o,
+    input  logic                  ready_i,
+    output logic [Pes-1:0]        target_o,
+    output logic [WorkWidth-1:0]  work_o,
     output logic                  count_token_o,
     output logic                  count_stall_o
 );
@@ -127,12 +128,14 @@ module jp_dispatcher #(
       .data_o({marker_2q, column_2q, base_2q, value_2q})
   );
 
-  // stage 3: mask; stage 4: which PEs; stage 5: to the PEs
-  logic valid_3q, marker_3q, marker_4q, stall;
+  // stage 3: mask; stage 4: which PEs
+  logic valid_3q, marker_3q, marker_4q;
   logic [ColumnBits-1:0] column_3q, column_4q;
   logic [RingBits-1:0] base_3q, base_4q;
   logic [ValueBits-1:0] value_3q, value_4q;
-  logic [Pes-1:0] mask_3, target_4q;
+  logic [Pes-1:0] mask_3;
+
+  assign advance = ready_i;
 
   jp_rom #(.File({Prefix, "_masks.mem"}), .Width(Pes), .Depth(Columns), .AddrBits(MaskBits))
       u_masks (
@@ -142,10 +145,12 @@ module jp_dispatcher #(
   always_ff @(posedge clk_i) begin
     if (!rst_ni) begin
       valid_3q <= 1'b0;
-      target_4q <= '0;
+      valid_o <= 1'b0;
+      target_o <= '0;
     end else if (advance) begin
       valid_3q <= valid_2q;
-      target_4q <= {Pes{valid_3q}} & (mask_3 | {Pes{marker_3q}});
+      valid_o <= valid_3q;
+      target_o <= {Pes{valid_3q}} & (mask_3 | {Pes{marker_3q}});
     end
   end
   always_ff @(posedge clk_i) begin
@@ -156,21 +161,14 @@ module jp_dispatcher #(
     end
   end
 
-  assign stall = |(target_4q & ~pe_ready_i);
-  assign advance = !stall;
-
-  always_ff @(posedge clk_i) begin
-    if (!rst_ni) pe_valid_o <= '0;
-    else pe_valid_o <= target_4q & {Pes{!stall}};
-  end
   logic [OutValueBits-1:0] wide_4;
   if (ValueSigned != 0) begin : g_signed
     assign wide_4 = OutValueBits'($signed(value_4q));
   end else begin : g_unsigned
     assign wide_4 = OutValueBits'(value_4q);
   end
-  always_ff @(posedge clk_i) pe_work_o <= {marker_4q, column_4q, base_4q, wide_4};
+  assign work_o = {marker_4q, column_4q, base_4q, wide_4};
 
   assign count_token_o = take && !marker;
-  assign count_stall_o = stall;
+  assign count_stall_o = !advance;
 endmodule

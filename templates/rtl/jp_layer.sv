@@ -1,14 +1,16 @@
-// One layer: lane dispatchers, an array of PEs, and the merges of their winners.
+// One layer: lane dispatchers, buses to an array of PEs, and the merges of their winners.
 //
 // Contract: takes one token stream per lane, gives Streams streams of winners {marker, channel, x,
 // accumulator}, each with a marker after each output row; stream s has the PEs from StreamFirst[s]
-// up to StreamFirst[s + 1], and its channels are counted from the first of them. Frames follow one
-// another without a gap. Parameters whose name begins with Lane or Stream hold 32 bits for each.
+// up to StreamFirst[s + 1], and its channels are counted from the first of them. With Joined, all lanes
+// share one bus, and a PE has one queue instead of one for each lane. Frames follow one another without a
+// gap. Parameters whose name begins with Lane or Stream hold 32 bits for each.
 // Counters are cleared by reset and wrap at 32 bits: tokens, MACs, cycles with any work (busy),
-// cycles in which a dispatcher waited for a full PE (stalled), frames.
+// cycles in which a dispatcher waited for a full PE or another lane (stalled), frames.
 module jp_layer #(
     parameter Prefix = "",
     parameter int Lanes = 1,
+    parameter int Joined = 0,
     parameter int Pes = 1,
     parameter [32*Lanes-1:0] LaneHeight = 1,
     parameter [32*Lanes-1:0] LaneWidth = 1,
@@ -68,10 +70,13 @@ module jp_layer #(
     output logic [5*32-1:0]              counters_o  // {frames, stalled, busy, MACs, tokens}
 );
   localparam int WorkWidth = 1 + ColumnBits + RingBits + ValueBits;
+  localparam int Buses = Joined != 0 ? 1 : Lanes;
+  localparam int BusLanes = Joined != 0 ? Lanes : 1;
 
   // ---- dispatchers
-  logic [Lanes-1:0][Pes-1:0] lane_valid, lane_ready;
-  logic [Lanes-1:0][WorkWidth-1:0] lane_work;
+  logic [Lanes-1:0] lane_valid, lane_ready;
+  logic [Lanes*Pes-1:0] lane_target;
+  logic [Lanes*WorkWidth-1:0] lane_work;
   logic [Lanes-1:0] lane_token, lane_stall;
 
   for (genvar l = 0; l < Lanes; l++) begin : g_lane
@@ -97,19 +102,33 @@ module jp_layer #(
         .token_valid_i(token_valid_i[l]),
         .token_ready_o(token_ready_o[l]),
         .token_i(token_i[l*TokenStride +: LaneTokenWidth[32*l +: 32]]),
-        .pe_valid_o(lane_valid[l]),
-        .pe_ready_i(lane_ready[l]),
-        .pe_work_o(lane_work[l]),
+        .valid_o(lane_valid[l]),
+        .ready_i(lane_ready[l]),
+        .target_o(lane_target[l*Pes +: Pes]),
+        .work_o(lane_work[l*WorkWidth +: WorkWidth]),
         .count_token_o(lane_token[l]),
         .count_stall_o(lane_stall[l])
     );
   end
 
-  // paired memories take a column's complement
-  logic [Lanes-1:0][WorkWidth-1:0] pe_work;
-  for (genvar l = 0; l < Lanes; l++) begin : g_work
+  // ---- buses
+  logic [Buses-1:0][Pes-1:0] bus_valid, bus_ready;
+  logic [Buses*WorkWidth-1:0] bus_work, pe_work;
+
+  for (genvar b = 0; b < Buses; b++) begin : g_bus
+    jp_bus #(.Lanes(BusLanes), .Pes(Pes), .Width(WorkWidth)) u_bus (
+        .clk_i, .rst_ni,
+        .valid_i(lane_valid[b*BusLanes +: BusLanes]),
+        .ready_o(lane_ready[b*BusLanes +: BusLanes]),
+        .target_i(lane_target[b*BusLanes*Pes +: BusLanes*Pes]),
+        .work_i(lane_work[b*BusLanes*WorkWidth +: BusLanes*WorkWidth]),
+        .pe_valid_o(bus_valid[b]),
+        .pe_ready_i(bus_ready[b]),
+        .pe_work_o(bus_work[b*WorkWidth +: WorkWidth])
+    );
+    // paired memories take a column's complement
     localparam logic [WorkWidth-1:0] Column = ((WorkWidth'(1) << ColumnBits) - 1'b1) << (RingBits + ValueBits);
-    assign pe_work[l] = lane_work[l] ^ (PairedRoms != 0 ? Column : '0);
+    assign pe_work[b*WorkWidth +: WorkWidth] = bus_work[b*WorkWidth +: WorkWidth] ^ (PairedRoms != 0 ? Column : '0);
   end
 
   // a token narrower than TokenStride leaves bits
@@ -123,15 +142,15 @@ module jp_layer #(
   for (genvar s = 0; s < Streams; s++) begin : g_stream
     for (genvar p = StreamFirst[32*s +: 32]; p < StreamFirst[32*(s+1) +: 32]; p++) begin : g_pe
       localparam logic [23:0] Number = {8'h30 + 8'((p / 100) % 10), 8'h30 + 8'((p / 10) % 10), 8'h30 + 8'(p % 10)};
-      logic [Lanes-1:0] work_valid, work_ready;
-      for (genvar l = 0; l < Lanes; l++) begin : g_lane
-        assign work_valid[l] = lane_valid[l][p];
-        assign lane_ready[l][p] = work_ready[l];
+      logic [Buses-1:0] work_valid, work_ready;
+      for (genvar b = 0; b < Buses; b++) begin : g_bus
+        assign work_valid[b] = bus_valid[b][p];
+        assign bus_ready[b][p] = work_ready[b];
       end
       jp_pe #(
           .Prefix({Prefix, "_pe", Number}),
           .PoolPrefix(Prefix),
-          .Lanes(Lanes),
+          .Buses(Buses),
           .ColumnBits(ColumnBits),
           .Columns(Columns),
           .RingBits(RingBits),

@@ -4,7 +4,7 @@
 module jp_pe #(
     parameter Prefix = "",  // of its memory images: _pointers.mem, _weights.mem (or _roms.mem), _thresholds.mem
     parameter PoolPrefix = "",       // of the tables of jp_drain
-    parameter int Lanes = 1,
+    parameter int Buses = 1,
     parameter int ColumnBits = 1,
     parameter int Columns = 2,       // words of the pointer memory
     parameter int RingBits = 1,
@@ -42,9 +42,9 @@ module jp_pe #(
 ) (
     input  logic                       clk_i,
     input  logic                       rst_ni,
-    input  logic [Lanes-1:0]           work_valid_i,
-    output logic [Lanes-1:0]           work_ready_o,
-    input  logic [Lanes*WorkWidth-1:0] work_i,
+    input  logic [Buses-1:0]           work_valid_i,
+    output logic [Buses-1:0]           work_ready_o,
+    input  logic [Buses*WorkWidth-1:0] work_i,
     output logic                       winner_valid_o,
     output logic                       winner_marker_o,
     input  logic                       winner_pop_i,
@@ -95,7 +95,7 @@ module jp_pe #(
 
   jp_pe_core #(
       .PoolPrefix(PoolPrefix),
-      .Lanes(Lanes),
+      .Buses(Buses),
       .ColumnBits(ColumnBits),
       .RingBits(RingBits),
       .ValueBits(ValueBits),

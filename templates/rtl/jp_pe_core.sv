@@ -1,8 +1,8 @@
 // Processing element: walks weight columns, accumulates, drains finished rows, keeps the winners.
 //
-// Contract: each lane brings work {0, column, base, value} or {1, ...}, a marker. For a column the
+// Contract: each bus brings work {0, column, base, value} or {1, ...}, a marker. For a column the
 // PE adds weight * value to the accumulators base + offset (modulo the ring) of its non-zero weights,
-// one a cycle. When all lanes have come to a marker, the oldest output row is complete: the PE drains
+// one a cycle. When all buses have come to a marker, the oldest output row is complete: the PE drains
 // its accumulators in idle cycles (with Pool, the greatest of every window of them), while the columns
 // of later rows go on, and sends {0, channel, x, accumulator} for each that wins (accumulator >=
 // keep_from, or <= keep_to where TwoSided), then a marker {1, ...}. A further marker waits until the
@@ -13,11 +13,11 @@
 // first clears its ring, one word a cycle, and takes no work meanwhile.
 // Its read-only memories are outside: pointers and entries answer in the next cycle (pointers keep their
 // word while pointer_en_o is low), thresholds in the same one. So all PEs of a layer are one module.
-// Latency: 11 cycles from a marker at a lane's input to the first winner in the queue; with Pool one more,
+// Latency: 11 cycles from a marker at a bus to the first winner in the queue; with Pool one more,
 // and one for every other word of a window.
 module jp_pe_core #(
     parameter PoolPrefix = "",       // of the tables of jp_drain
-    parameter int Lanes = 1,
+    parameter int Buses = 1,
     parameter int ColumnBits = 1,
     parameter int RingBits = 1,
     parameter int ValueBits = 8,
@@ -54,9 +54,9 @@ module jp_pe_core #(
 ) (
     input  logic                       clk_i,
     input  logic                       rst_ni,
-    input  logic [Lanes-1:0]           work_valid_i,
-    output logic [Lanes-1:0]           work_ready_o,
-    input  logic [Lanes*WorkWidth-1:0] work_i,
+    input  logic [Buses-1:0]           work_valid_i,
+    output logic [Buses-1:0]           work_ready_o,
+    input  logic [Buses*WorkWidth-1:0] work_i,
     output logic                       winner_valid_o,
     output logic                       winner_marker_o,
     input  logic                       winner_pop_i,
@@ -73,34 +73,34 @@ module jp_pe_core #(
     input  logic [2*AccBits-1:0]       thresholds_i
 );
   /* verilator no_inline_module */
-  // ---- lane FIFOs, and the choice of the lane to serve
-  logic [Lanes-1:0] head_valid, head_marker, head_pop, wants;
-  logic [Lanes-1:0][WorkWidth-1:0] head;
+  // ---- a queue for each bus, and the choice of the one to serve
+  logic [Buses-1:0] head_valid, head_marker, head_pop, wants;
+  logic [Buses-1:0][WorkWidth-1:0] head;
   logic [WorkWidth-1:0] chosen;
-  logic [Lanes-1:0] grant;
+  logic [Buses-1:0] grant;
   logic fetch, all_markers;
 
-  for (genvar l = 0; l < Lanes; l++) begin : g_lane
+  for (genvar b = 0; b < Buses; b++) begin : g_bus
     jp_fifo #(.Width(WorkWidth), .Depth(FifoDepth), .Slack(1)) u_fifo (
         .clk_i, .rst_ni,
-        .valid_i(work_valid_i[l]),
-        .ready_o(work_ready_o[l]),
-        .data_i(work_i[l*WorkWidth +: WorkWidth]),
-        .valid_o(head_valid[l]),
-        .ready_i(head_pop[l]),
-        .data_o(head[l])
+        .valid_i(work_valid_i[b]),
+        .ready_o(work_ready_o[b]),
+        .data_i(work_i[b*WorkWidth +: WorkWidth]),
+        .valid_o(head_valid[b]),
+        .ready_i(head_pop[b]),
+        .data_o(head[b])
     );
-    assign head_marker[l] = head[l][WorkWidth-1];
+    assign head_marker[b] = head[b][WorkWidth-1];
   end
 
   assign wants = head_valid & ~head_marker;
   assign all_markers = &(head_valid & head_marker);
-  assign grant = wants & (~wants + 1'b1);  // the first lane that has a column
+  assign grant = wants & (~wants + 1'b1);  // the first queue that has a column
   assign head_pop = fetch ? (all_markers ? '1 : grant) : '0;
 
   always_comb begin
-    chosen = head[Lanes-1];  // if no lane wants, nobody looks
-    for (int l = Lanes - 2; l >= 0; l--) if (wants[l]) chosen = head[l];
+    chosen = head[Buses-1];  // if no queue has one, nobody looks
+    for (int b = Buses - 2; b >= 0; b--) if (wants[b]) chosen = head[b];
   end
   logic unused_marker;
   assign unused_marker = chosen[WorkWidth-1];
