@@ -102,6 +102,7 @@ class Scheduled:
                 placement = Placement(
                     place(rng, out, kind.pes if ours else min(out, 1 + kind.before_streams)),
                     kind.streams if ours else kind.before_streams,
+                    joined=ours and kind.joined,
                 )
                 designs[layer.name] = layer_design(self.network, layer, placement, designs)
         self.layer, self.design, self.designs = own, designs["layer"], designs
@@ -208,7 +209,6 @@ def top(d: LayerDesign, kind: Kind) -> str:
         "WinnerDepth": kind.winner_depth,
         "PairedRoms": int(kind.paired_roms),
         "BlockRing": int(kind.block_ring),
-        "Joined": int(kind.joined),
     }
     listed = ", ".join(f".{name}({value})" for name, value in values.items())
     width = d.winner_width

@@ -1,18 +1,43 @@
 """jp_bus: every PE gets the work of all lanes, row by row; nobody waits for a PE that is not meant."""
 
+import random
 from pathlib import Path
 
-from rtl_tests.common import on_simulators, run
+from rtl_tests.common import SEED, memory_text, on_simulators, run
+
+
+def sizes(lanes: int, pes: int, columns: int, first: int = 0, ring: int = 5) -> dict[str, int]:
+    return {
+        "Lanes": lanes,
+        "Pes": pes,
+        "Columns": columns,
+        "FirstColumn": first,
+        "ColumnBits": (first + columns - 1).bit_length(),
+        "RingBits": ring,
+        "ValueBits": 8,
+    }
+
 
 SETS = {
-    "two-lanes": {"Lanes": 2, "Pes": 9, "Width": 14},
-    "alone": {"Lanes": 1, "Pes": 5, "Width": 12},
-    "three-lanes": {"Lanes": 3, "Pes": 4, "Width": 13},
-    "one-pe": {"Lanes": 2, "Pes": 1, "Width": 12},
-    "many": {"Lanes": 8, "Pes": 40, "Width": 30},
+    "two-lanes": sizes(2, 9, 20),
+    "alone": sizes(1, 5, 13, first=21),
+    "three-lanes": sizes(3, 4, 7),
+    "one-pe": sizes(2, 1, 2, ring=1),
+    "many": sizes(8, 40, 100, ring=9),
 }
 
 
 @on_simulators(SETS)
 def test_bus(simulator: str, parameters: dict[str, int], tmp_path: Path) -> None:
-    run("jp_bus", parameters, "bench_bus", tmp_path, simulator)
+    rng, pes = random.Random(SEED), parameters["Pes"]
+    masks = [rng.getrandbits(pes) & rng.getrandbits(pes) for _ in range(parameters["Columns"])]
+    masks[0], masks[1] = (1 << pes) - 1, (1 << pes) - 2  # all, and all but the first PE
+    run(
+        "jp_bus",
+        {"Prefix": "mem/b", **parameters},
+        "bench_bus",
+        tmp_path,
+        simulator,
+        files={"mem/b_masks.mem": memory_text(masks, pes)},
+        data=masks,
+    )

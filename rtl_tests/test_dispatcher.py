@@ -1,4 +1,4 @@
-"""jp_dispatcher: columns, ring addresses, markers and their PEs; stalls; rate."""
+"""jp_dispatcher: columns, ring addresses and markers; what is not live; stalls; rate."""
 
 import random
 from pathlib import Path
@@ -7,7 +7,6 @@ from rtl_tests.common import SEED, memory_text, on_simulators, run
 
 
 def sizes(
-    pes: int,
     height: int,
     width: int,
     channels: int,
@@ -23,14 +22,14 @@ def sizes(
 
 
 SETS = {
-    "conv": sizes(5, 4, 6, 3, 6, 29, 17, [0, 2, 1, 1]),
-    "many": sizes(20, 3, 2, 4, 4, 5, 0, [0, 0, 3]),
-    "least": sizes(1, 1, 1, 1, 1, 0, 0, [1]),
-    "rows": sizes(2, 7, 1, 2, 5, 31, 3, [1, 0, 0, 2, 0, 1, 0]),
-    "signed-wider": sizes(3, 3, 4, 2, 5, 11, 2, [0, 1, 2], value_bits=5, wide=9, signed=1),
-    "unsigned-wider": sizes(3, 3, 4, 2, 5, 11, 2, [1, 1, 1], wide=9),
-    "linear": sizes(9, 1, 1, 40, 3, 4, 0, [1]),
-    "all-late": sizes(3, 5, 3, 1, 3, 1, 1, [0, 0, 0, 0, 5]),
+    "conv": sizes(4, 6, 3, 6, 29, 17, [0, 2, 1, 1]),
+    "many": sizes(3, 2, 4, 4, 5, 0, [0, 0, 3]),
+    "least": sizes(1, 1, 1, 1, 0, 0, [1]),
+    "rows": sizes(7, 1, 2, 5, 31, 3, [1, 0, 0, 2, 0, 1, 0]),
+    "signed-wider": sizes(3, 4, 2, 5, 11, 2, [0, 1, 2], value_bits=5, wide=9, signed=1),
+    "unsigned-wider": sizes(3, 4, 2, 5, 11, 2, [1, 1, 1], wide=9),
+    "linear": sizes(1, 1, 40, 3, 4, 0, [1]),
+    "all-late": sizes(5, 3, 1, 3, 1, 1, [0, 0, 0, 0, 5]),
 }
 ROW_CLASSES = COLUMN_CLASSES = 2
 
@@ -39,27 +38,33 @@ ROW_CLASSES = COLUMN_CLASSES = 2
 def test_dispatcher(simulator: str, parameters: dict, tmp_path: Path) -> None:
     rng = random.Random(SEED)
     p = parameters
-    pes, channels, ring = p["pes"], p["channels"], p["ring"]
+    channels, ring = p["channels"], p["ring"]
     count = ROW_CLASSES * COLUMN_CLASSES * channels
     column_bits = (p["first"] + count - 1).bit_length()
     completed_bits = max(1, max(p["completed"]).bit_length())
+
+    def live(places: int) -> list[int]:
+        """Some are not, but one at least is."""
+        found = [int(rng.random() < 0.7) for _ in range(places)]
+        return found if any(found) else [1] * places
+
     rows = [
-        [rng.randrange(ROW_CLASSES) * COLUMN_CLASSES * channels, rng.getrandbits(ring), completed]
-        for completed in p["completed"]
+        [rng.randrange(ROW_CLASSES) * COLUMN_CLASSES * channels, rng.getrandbits(ring), completed, on]
+        for completed, on in zip(p["completed"], live(p["height"]), strict=True)
     ]
     columns = [
-        [rng.randrange(COLUMN_CLASSES) * channels, rng.getrandbits(ring)] for _ in range(p["width"])
+        [rng.randrange(COLUMN_CLASSES) * channels, rng.getrandbits(ring), on]
+        for on in live(p["width"])
     ]
-    masks = [rng.getrandbits(pes) & rng.getrandbits(pes) for _ in range(count)]
-    for i in range(0, count, channels):
-        masks[i] |= 1 << rng.randrange(pes)  # somebody wants channel 0
-    row_words = [(c << ring | base) << column_bits | term for term, base, c in rows]
-    column_words = [base << column_bits | term for term, base in columns]
+    row_words = [
+        ((on << completed_bits | c) << ring | base) << column_bits | term
+        for term, base, c, on in rows
+    ]
+    column_words = [(on << ring | base) << column_bits | term for term, base, on in columns]
     run(
         "jp_dispatcher",
         {
             "Prefix": "mem/d",
-            "Pes": pes,
             "Height": p["height"],
             "Width": p["width"],
             "ValueBits": p["value_bits"],
@@ -68,7 +73,6 @@ def test_dispatcher(simulator: str, parameters: dict, tmp_path: Path) -> None:
             "XBits": max(1, (p["width"] - 1).bit_length()),
             "ChannelBits": max(1, (channels - 1).bit_length()),
             "ColumnBits": column_bits,
-            "Columns": count,
             "FirstColumn": p["first"],
             "RingBits": ring,
             "CompletedBits": completed_bits,
@@ -79,12 +83,11 @@ def test_dispatcher(simulator: str, parameters: dict, tmp_path: Path) -> None:
         simulator,
         files={
             "mem/d_rows.mem": memory_text(
-                [*row_words, 0][: max(2, p["height"])], completed_bits + ring + column_bits
+                [*row_words, 0][: max(2, p["height"])], 1 + completed_bits + ring + column_bits
             ),
             "mem/d_columns.mem": memory_text(
-                [*column_words, 0][: max(2, p["width"])], ring + column_bits
+                [*column_words, 0][: max(2, p["width"])], 1 + ring + column_bits
             ),
-            "mem/d_masks.mem": memory_text(masks, pes),
         },
-        data={"rows": rows, "columns": columns, "masks": masks, "channels": channels},
+        data={"rows": rows, "columns": columns, "channels": channels},
     )

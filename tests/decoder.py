@@ -53,6 +53,8 @@ class LaneDecoder:
                 row = self.rows[y]
                 for channel, x, value in tokens:
                     column = self.columns[x]
+                    if not (row["live"] and column["live"]):
+                        continue
                     number = row["term"] + column["term"] + channel
                     yield number, row["base"] + column["base"] + start, value
                 yield from [None] * row["completed"]

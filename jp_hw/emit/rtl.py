@@ -102,7 +102,7 @@ def frames_depth(design: Design) -> int:
 
 
 def packed_parameters(layer: LayerDesign) -> list[tuple[str, str]]:
-    """jp_layer's parameters of 32 bits per lane or stream, the last one first."""
+    """jp_layer's parameters of 32 bits per lane, bus or stream, the last one first."""
     lanes = layer.lanes
     values = {
         "LaneHeight": [lane.height for lane in lanes],
@@ -111,10 +111,10 @@ def packed_parameters(layer: LayerDesign) -> list[tuple[str, str]]:
         "LaneValueSigned": [int(lane.token.value_signed) for lane in lanes],
         "LaneXBits": [lane.token.x_bits for lane in lanes],
         "LaneChannelBits": [lane.token.channel_bits for lane in lanes],
-        "LaneColumns": [lane.masks.depth for lane in lanes],
         "LaneFirstColumn": [lane.first_column for lane in lanes],
         "LaneCompletedBits": [lane.rows.fields[2].bits for lane in lanes],
         "LaneTokenWidth": [lane.token.width for lane in lanes],
+        "BusColumns": [masks.depth for masks in layer.masks],
         "StreamFirst": [*(stream.first_pe for stream in layer.streams), layer.pes],
     }
     return [

@@ -177,6 +177,8 @@ def lane(
     rows, cols = columns.rows, columns.cols
     ring = 1 << ring_bits
     row_term = np.array(rows.class_of) * len(cols.classes) * columns.channels
+    live_rows = [begin < end for _, begin, end in rows.parts]
+    live_columns = [len(taps) > 0 for taps in cols.classes]
     completed = np.array(rows.completed())
     masks = (columns.lengths > 0).astype(np.int64)
     base = Field("base", ring_bits)
@@ -192,11 +194,13 @@ def lane(
             (Field("term", column_bits), row_term),
             (base, np.array(rows.origin) * row_words % ring),
             (Field("completed", bits_for(completed.max())), completed),
+            (Field("live", 1), np.array(live_rows, np.int64)[np.array(rows.class_of)]),
         ),
         memory(
             f"{prefix}_columns",
             (Field("term", column_bits), np.array(cols.class_of) * columns.channels),
             (base, np.array(cols.origin) * mapping.column_words % ring),
+            (Field("live", 1), np.array(live_columns, np.int64)[np.array(cols.class_of)]),
         ),
         memory(f"{prefix}_masks", *((Field(f"pe{p}", 1), own) for p, own in enumerate(masks))),
     )  # fmt: skip

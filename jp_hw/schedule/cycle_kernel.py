@@ -28,9 +28,12 @@ NEVER = 1 << 60
 COLUMN, END_OF_WALK, BUSY, LEFT, END, START, OUT, HEAD, COUNT, ACTIVE, ASKS = range(11)
 # a register stage of two words
 FIRST, SPARE = range(2)
-# a dispatcher: pipeline stages 1..4 (2 holds two words), output register, input row, markers sent for
-# it, PE waited for
-STAGE2, SPARE2, STAGE1, STAGE3, STAGE4, SENT, IN_ROW, REPEAT, WAITS = range(9)
+# a dispatcher: pipeline stages 1 and 2 (which holds two words), input row, markers sent for it; its words
+# are columns, by their place in `pointers`
+STAGE2, SPARE2, STAGE1, IN_ROW, REPEAT = range(5)
+# a bus: the stage that joins lanes (two words), stages 3 and 4, output register, PE waited for, and the
+# lane whose turn it is; its words are columns, too
+JOINED, SPARE_JOINED, STAGE3, STAGE4, SENT, WAITS, TURN = range(7)
 # a merge: PE whose queue is being popped (-1: none), and in the cycle before, and the one proposed
 # to come next, the words that the first two give, and the queue behind
 POPPING, BEFORE, PROPOSED, POPPED, SENDING, WORDS, AT_WORD = range(7)
@@ -186,88 +189,78 @@ def push(p, lane, work, wake, pes, levels, heads, fifo, ready, depth, cycle):
 
 
 @jit
-def stalls(lane, own, states, lo, hi, ready, column, pointers, targets):
-    """Whether the token in a lane's stage 4 must wait for a PE.
-
-    own: the lane's number in its layer; column: the token's first place in pointers.
-    """
-    word = states[lane, STAGE4]
-    if word == NONE:
+def stalls(bus, own, buses, lo, hi, ready, pointers, targets):
+    """Whether the column in a bus's stage 4 must wait for a PE. own: the bus's number in its layer."""
+    column = buses[bus, STAGE4]
+    if column == NONE:
         return False
-    waits = states[lane, WAITS]
+    waits = buses[bus, WAITS]
     if waits >= 0 and not ready[waits, own]:
         return True
-    states[lane, WAITS] = -1
-    if word == MARKER:
+    buses[bus, WAITS] = -1
+    if column == MARKER:
         for p in range(lo, hi):
             if not ready[p, own]:
-                states[lane, WAITS] = p
+                buses[bus, WAITS] = p
                 return True
         return False
     for i in range(pointers[column], pointers[column + 1]):
         if not ready[lo + targets[i], own]:
-            states[lane, WAITS] = lo + targets[i]
+            buses[bus, WAITS] = lo + targets[i]
             return True
     return False
 
 
 @jit
-def bus_stalls(first, last, turn, states, lo, hi, ready, pointer_at, table_at, tables, pointers, targets,
-               stalled):  # fmt: skip
-    """Set which lanes of one bus must wait in stage 4: those that are not chosen, and the one that is
-    where a PE is full. turn: the lane that is asked first; returns the one for the next cycle."""
-    markers, chosen = 0, -1
+def turn_of(bus, buses, first, last, states):
+    """The lane that a bus of lanes first..last-1 takes a word from: ALL for a marker of each, or -1."""
+    turn, markers = buses[bus, TURN], 0
     for i in range(last - first):
         lane = first + (turn + i) % (last - first)
-        markers += states[lane, STAGE4] == MARKER
-        if chosen < 0 and states[lane, STAGE4] >= 0:
-            chosen = lane
-    if markers == last - first:
-        chosen = first
-    for lane in range(first, last):
-        stalled[lane] = states[lane, STAGE4] != NONE
-    if chosen < 0:
-        return turn
-    word = states[chosen, STAGE4]
-    column = pointer_at[chosen] + (tables[table_at[chosen] + word] if word >= 0 else 0)
-    full = stalls(chosen, 0, states, lo, hi, ready, column, pointers, targets)
-    if word == MARKER:
-        stalled[first:last] = full
-        return turn
-    stalled[chosen] = full
-    return (chosen + 1 - first) % (last - first)
+        if states[lane, STAGE2] >= 0:
+            return lane
+        markers += states[lane, STAGE2] == MARKER
+    return ALL if markers == last - first else -1
 
 
 @jit
-def send(word, own, lo, hi, column, pointers, targets, lengths, wake, pes, levels, heads, fifo, ready,
-         depth, cycle):  # fmt: skip
-    """Put a dispatched token, or marker, into the queues of its PEs."""
-    if word == MARKER:
+def bus_step(bus, buses, stalled, column):
+    """Advance a bus's stages 3 to 5; column: what it is offered, NONE if nothing."""
+    buses[bus, SENT] = NONE
+    if not stalled:
+        buses[bus, SENT] = buses[bus, STAGE4]
+        buses[bus, STAGE4] = buses[bus, STAGE3]
+        buses[bus, STAGE3] = column
+
+
+@jit
+def send(column, own, lo, hi, pointers, targets, lengths, wake, pes, levels, heads, fifo, ready, depth,
+         cycle):  # fmt: skip
+    """Put a dispatched column, or marker, into the queues of its PEs."""
+    if column == MARKER:
         for p in range(lo, hi):
             push(p, own, 0, wake, pes, levels, heads, fifo, ready, depth, cycle)
-    elif word != NONE:
+    elif column != NONE:
         for i in range(pointers[column], pointers[column + 1]):
             p = lo + targets[i]
             push(p, own, lengths[i], wake, pes, levels, heads, fifo, ready, depth, cycle)
 
 
 @jit
-def dispatcher_step(lane, states, stalled, word, completed, first, rows):
-    """Advance a dispatcher; `word` is the offered token. Returns whether it was taken.
+def dispatcher_step(lane, states, goes, word, column, completed, first, rows):
+    """Advance a dispatcher; goes: whether its bus takes what it offers; word: the offered token, column:
+    its column (-1: dropped).
 
-    first, rows: the lane's part of `completed`.
+    first, rows: the lane's part of `completed`. Returns whether the token was taken.
     """
     room = states[lane, SPARE2] == NONE
-    states[lane, SENT] = NONE
-    if not stalled:
-        states[lane, SENT] = states[lane, STAGE4]
-        states[lane, STAGE4] = states[lane, STAGE3]
-        states[lane, STAGE3] = states[lane, STAGE2]
-    spill_step(lane, states, states[lane, STAGE1], not stalled)
+    spill_step(lane, states, states[lane, STAGE1], goes)
     if not room:
         return False
-    states[lane, STAGE1] = word
+    states[lane, STAGE1] = column
     if word != MARKER:
+        if word != NONE and column < 0:
+            states[lane, STAGE1] = NONE
         return word != NONE
     outputs = completed[first + states[lane, IN_ROW]]
     if outputs == 0:
@@ -467,14 +460,14 @@ def empty(rows, words) -> Int:
     return np.full((rows, words), NONE, np.int64)
 
 
-def run(beats, classes, pe_first, lane_first, joined, stream_first, depths, sizes, stages_of, ids, won, won_at,
+def run(beats, classes, pe_first, lane_first, bus_first, stream_first, depths, sizes, stages_of, ids, won, won_at,
         stream_pes, wire_first, readers, wire_of, deep, in_rows, completed, completed_at,
         tables, table_at, pointers, pointer_at, targets, lengths, limit
         ) -> tuple[Int, Int, Int]:  # fmt: skip
     """Simulate all frames; returns end cycles (frames,), busy cycles and MACs (layers,).
 
-    Per layer: pe_first, lane_first, stream_first (one more than layers), joined (its lanes share
-    a bus), depths (lane and winner
+    Per layer: pe_first, lane_first, bus_first (one for each lane, or one for all), stream_first (one more
+    than layers), depths (lane and winner
     queues), sizes (outputs of a row, words of an output, pooled), stages_of its requantizers, ids
     per PE, won (by id, from won_at). Per stream: stream_pes (first, last + 1). Wire 0 is the input's,
     wire 1 + s stream s's; readers: lanes, from wire_first. Per lane: wire_of, deep (its
@@ -491,8 +484,8 @@ def run(beats, classes, pe_first, lane_first, joined, stream_first, depths, size
     merges, merge_memory = empty(streams, 7), np.zeros((streams, MERGE_QUEUE), np.int32)
     merges[:, : PROPOSED + 1], merges[:, WORDS:] = -1, 0
     outs, stages = empty(1 + streams, 2), empty(streams, 8)
-    states = empty(lanes, 9)
-    states[:, IN_ROW], states[:, REPEAT], states[:, WAITS] = 0, 0, -1
+    states = empty(lanes, 5)
+    states[:, IN_ROW:] = 0
     took, done_lane = np.zeros(lanes, np.bool_), np.zeros(lanes, np.bool_)
     buffers = np.zeros((lanes, 6), np.int64)
     buffers[:, READY], buffers[:, WORD:] = 1, NONE
@@ -501,25 +494,26 @@ def run(beats, classes, pe_first, lane_first, joined, stream_first, depths, size
     source[2], source[8] = 1, NONE
     logits = np.zeros(7, np.int64)
     logits[:2] = NONE
-    stalled = np.zeros(lanes, np.bool_)
-    turns = np.zeros(layers, np.int64)
+    stalled = np.zeros(bus_first[-1], np.bool_)
+    buses = empty(bus_first[-1], 7)
+    buses[:, WAITS], buses[:, TURN] = -1, 0
     ends, busy, macs = (np.zeros(n, np.int64) for n in (frames, layers, layers))
     advance(
-        beats, classes, pe_first, lane_first, joined, stream_first, depths, sizes, stages_of, ids, won, won_at,
+        beats, classes, pe_first, lane_first, bus_first, stream_first, depths, sizes, stages_of, ids, won, won_at,
         stream_pes, wire_first, readers, wire_of, deep, in_rows, completed, completed_at,
         tables, table_at, pointers, pointer_at, targets, lengths, limit, pes, wake, levels, heads,
         fifo, ready, queues, times, merges, merge_memory, outs, stages, states, took, done_lane, buffers,
-        memory, source, beat_queue, logits, stalled, turns, ends, busy, macs,
+        memory, source, beat_queue, logits, stalled, buses, ends, busy, macs,
     )  # fmt: skip
     return ends, busy, macs
 
 
 @jit
-def advance(beats, classes, pe_first, lane_first, joined, stream_first, depths, sizes, stages_of, ids, won,
+def advance(beats, classes, pe_first, lane_first, bus_first, stream_first, depths, sizes, stages_of, ids, won,
             won_at, stream_pes, wire_first, readers, wire_of, deep, in_rows, completed,
             completed_at, tables, table_at, pointers, pointer_at, targets, lengths, limit, pes, wake,
             levels, heads, fifo, ready, queues, times, merges, merge_memory, outs, stages, states, took,
-            done_lane, buffers, memory, source, beat_queue, logits, stalled, turns, ends, busy, macs,
+            done_lane, buffers, memory, source, beat_queue, logits, stalled, buses, ends, busy, macs,
             ):  # fmt: skip
     """The cycles of `run`, from the registers after reset to the last frame's end or the limit."""
     frames, layers = beats.shape[0], len(pe_first) - 1
@@ -532,28 +526,17 @@ def advance(beats, classes, pe_first, lane_first, joined, stream_first, depths, 
                 if pes[p, ACTIVE]:
                     busy[i] += 1
                     break
-            if joined[i]:
-                turns[i] = bus_stalls(
-                    first_lane, last_lane, turns[i], states, lo, hi, ready, pointer_at, table_at, tables,
-                    pointers, targets, stalled,
-                )  # fmt: skip
-            for lane in range(first_lane, first_lane if joined[i] else last_lane):
-                word = states[lane, STAGE4]
-                column = pointer_at[lane] + (tables[table_at[lane] + word] if word >= 0 else 0)
-                stalled[lane] = stalls(
-                    lane, lane - first_lane, states, lo, hi, ready, column, pointers, targets
-                )
+            first_bus, last_bus = bus_first[i], bus_first[i + 1]
+            joined = last_bus - first_bus < last_lane - first_lane
+            for bus in range(first_bus, last_bus):
+                stalled[bus] = stalls(bus, bus - first_bus, buses, lo, hi, ready, pointers, targets)
             macs[i] += pes_step(
-                lo, hi, 1 if joined[i] else last_lane - first_lane, wake, pes, levels, heads, fifo, ready, depths[i],
+                lo, hi, last_bus - first_bus, wake, pes, levels, heads, fifo, ready, depths[i],
                 sizes[i], queues, times, won, won_at[i], ids[i], cycle,
             )  # fmt: skip
-            for lane in range(first_lane, last_lane):
-                word = states[lane, SENT]
-                if joined[i] and word == MARKER and lane > first_lane:
-                    continue  # all lanes' markers are one
-                column = pointer_at[lane] + (tables[table_at[lane] + word] if word >= 0 else 0)
+            for bus in range(first_bus, last_bus):
                 send(
-                    word, 0 if joined[i] else lane - first_lane, lo, hi, column, pointers, targets, lengths, wake, pes,
+                    buses[bus, SENT], bus - first_bus, lo, hi, pointers, targets, lengths, wake, pes,
                     levels, heads, fifo, ready, depths[i, 0], cycle,
                 )  # fmt: skip
             for s in range(stream_first[i], stream_first[i + 1]):
@@ -570,17 +553,29 @@ def advance(beats, classes, pe_first, lane_first, joined, stream_first, depths, 
                     s, merges, merge_memory, stream_pes[s, 0], stream_pes[s, 1], pes, queues, times,
                     room, cycle,
                 )  # fmt: skip
+            chosen = ALL
+            if joined:
+                room = buses[first_bus, SPARE_JOINED] == NONE
+                chosen = turn_of(first_bus, buses, first_lane, last_lane, states) if room else -1
+                word = NONE if chosen == -1 else MARKER
+                if chosen >= 0:
+                    word = states[chosen, STAGE2]
+                    buses[first_bus, TURN] = (chosen + 1 - first_lane) % (last_lane - first_lane)
+                bus_step(first_bus, buses, stalled[first_bus], buses[first_bus, JOINED])
+                spill_step(first_bus, buses, word, not stalled[first_bus])
             for lane in range(first_lane, last_lane):
+                goes = chosen in (lane, ALL)
+                if not joined:
+                    bus = first_bus + lane - first_lane
+                    goes = not stalled[bus]
+                    bus_step(bus, buses, stalled[bus], states[lane, STAGE2])
                 word = NONE if done_lane[lane] else outs[wire_of[lane], FIRST]
                 offered = buffers[lane, OFFERED] if deep[lane] else word
+                column = tables[table_at[lane] + offered] if offered >= 0 else offered
+                if column >= 0:
+                    column += pointer_at[lane]
                 took[lane] = dispatcher_step(
-                    lane,
-                    states,
-                    stalled[lane],
-                    offered,
-                    completed,
-                    completed_at[lane],
-                    in_rows[lane],
+                    lane, states, goes, offered, column, completed, completed_at[lane], in_rows[lane]
                 )
                 if deep[lane]:
                     took[lane] = buffer_step(lane, buffers, memory, word, took[lane], deep[lane])

@@ -62,7 +62,7 @@ def run_traffic(flow: Traffic, layers: Sequence[LayerDesign]) -> CycleReport:
         layers[-1].channel_of.max() + 1,
         pe_first,
         _starts([len(layer.lanes) for layer in layers]),
-        np.array([layer.joined for layer in layers]),
+        _starts([layer.buses for layer in layers]),
         _starts([len(layer.streams) for layer in layers]),
         np.array([(layer.fifo_depth, layer.winner_depth) for layer in layers]),
         np.array([_sizes(layer) for layer in layers]),

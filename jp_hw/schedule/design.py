@@ -8,7 +8,7 @@ times `row_words`, modulo the ring, across frames. A *column* is the list of non
 one token touches in one PE.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -104,8 +104,8 @@ class Lane:
     tensor, stream: where its tokens come from. waits: tokens that must find room before it (0 or
     few: none need to), or layers that wait for one another could wait forever. buffer: tokens that
     do find room in the RTL; what is more than that evens out the layers' pace.
-    rows: word y = (row term, row base, number of output rows complete after input row y).
-    columns: word x = (column term, column base).
+    rows: word y = (row term, row base, number of output rows complete after input row y, live).
+    columns: word x = (column term, column base, live). Tokens whose row or x is not live have no columns.
     masks: word id = one bit per PE whose column `id` is not empty.
     A token's column is `row term + column term + channel` in this lane's masks, and
     `first_column` more than that in the pointer memories; its accumulator base is
@@ -254,10 +254,28 @@ class LayerDesign:
             return [*self.pointers, *self.weights]
         return [rom_pair(*pair) for pair in zip(self.pointers, self.weights, strict=True)]
 
+    @cached_property
+    def masks(self) -> list[Memory]:
+        """Which PEs have a column, by bus: the masks of its lane, or one after the other of all lanes."""
+        lanes = self.lanes
+        if not self.joined:
+            return [
+                replace(lane.masks, name=f"{self.name}_bus{i:02}_masks")
+                for i, lane in enumerate(lanes)
+            ]
+        ends = [*(lane.first_column for lane in lanes[1:]), None]
+        parts = [
+            [own[: None if end is None else end - lane.first_column] for own in lane.masks.values]
+            for lane, end in zip(lanes, ends, strict=True)
+        ]
+        values = tuple(np.concatenate(own) for own in zip(*parts, strict=True))
+        return [Memory(f"{self.name}_bus00_masks", lanes[0].masks.fields, values)]
+
     @property
     def memories(self) -> list[Memory]:
         """All memory images of the layer in RTL."""
-        tables = [m for lane in self.lanes for m in (lane.rows, lane.columns, lane.masks)]
+        tables = [m for lane in self.lanes for m in (lane.rows, lane.columns)]
+        tables += self.masks
         tables += [] if self.pool is None else [self.pool.rows, self.pool.columns]
         tables += [] if self.table is None else [self.table]
         posts = [stream.post for stream in self.streams]

@@ -19,7 +19,7 @@ from jp_hw.schedule.design import Design, Lane, LayerDesign, Memory
 class LaneTraffic:
     """One lane's part.
 
-    columns: int64 (ids,), the column of every id of the lane's tensor; lengths: int64 (columns, pes),
+    columns: int64 (ids,), the column of every id of the lane's tensor, -1 where no PE can have any; lengths: int64 (columns, pes),
     entries of each column in each PE; completed: int64 (input rows,), output rows complete after
     each input row.
     """
@@ -93,8 +93,10 @@ def lengths(layer: LayerDesign, lane: Lane) -> Int:
 
 
 def column_of(lane: Lane, row: Int, x: Int, channel: Int) -> Int:
-    """Column of tokens, as the dispatcher computes it."""
-    return field(lane.rows, "term")[row] + field(lane.columns, "term")[x] + channel
+    """Column of tokens, as the dispatcher computes it; -1 for those that it drops."""
+    live = field(lane.rows, "live")[row] & field(lane.columns, "live")[x]
+    column = field(lane.rows, "term")[row] + field(lane.columns, "term")[x] + channel
+    return np.where(live != 0, column, -1)
 
 
 Places = tuple[Int, Int, Int]

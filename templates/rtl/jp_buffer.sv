@@ -21,7 +21,8 @@ module jp_buffer #(
 
   localparam int LutDepth = 128;
 
-  logic [AddrBits-1:0] write_q, read_q, write_d, read_d;  // two more words can be behind mem
+  // places in mem, behind which two more words can be, and the ones that come next
+  logic [AddrBits-1:0] write_q, read_q, write_next_q, read_next_q;
   logic push, pop, filled_q, read_valid_q, read_ready;
   logic [Width-1:0] read_data_q;
 
@@ -29,8 +30,6 @@ module jp_buffer #(
     return at == Last ? '0 : at + 1'b1;
   endfunction
 
-  assign write_d = after(write_q);
-  assign read_d = after(read_q);
   assign push = valid_i && ready_o;
   assign pop = filled_q && (!read_valid_q || read_ready);
 
@@ -54,14 +53,16 @@ module jp_buffer #(
     if (!rst_ni) begin
       write_q <= '0;
       read_q <= '0;
+      write_next_q <= after('0);
+      read_next_q <= after('0);
       filled_q <= 1'b0;
       read_valid_q <= 1'b0;
       ready_o <= 1'b0;
     end else begin
-      if (push) write_q <= write_d;
-      if (pop) read_q <= read_d;
-      filled_q <= push || (pop ? read_d != write_q : filled_q);
-      ready_o <= pop || ((ready_o || !filled_q) && !(push && write_d == read_q));
+      if (push) {write_q, write_next_q} <= {write_next_q, after(write_next_q)};
+      if (pop) {read_q, read_next_q} <= {read_next_q, after(read_next_q)};
+      filled_q <= push || (pop ? read_next_q != write_q : filled_q);
+      ready_o <= pop || ((ready_o || !filled_q) && !(push && write_next_q == read_q));
       if (pop) read_valid_q <= 1'b1;
       else if (read_ready) read_valid_q <= 1'b0;
     end

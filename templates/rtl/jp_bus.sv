@@ -1,45 +1,48 @@
-// The way to the PEs that some lanes of a layer share: one word of work a cycle.
+// The way of work to the PEs that have any: from one lane, or from all lanes of a layer.
 //
-// Contract: a lane offers {marker, work} to the PEs of target_i, a marker to all of them; its word is
-// taken when valid_i and ready_o are high (ready_o is high, too, while it offers none). A word waits
-// while any PE that it is for is not ready; what is sent comes a cycle later. pe_ready_i may be a cycle
-// late: the FIFOs behind pe_valid_o need one word of slack.
-// Lanes that have columns take turns, whether one could go or must wait for a PE. A marker waits until all lanes have come to one; together they are one marker.
-// Edge case: a column that no PE has is taken, and nothing is sent.
+// Contract: a lane brings work {0, column, base, value} or {1, ...}, a marker, with an AXI4-Stream
+// handshake. A column goes to the PEs whose bit is set in its mask, under the number column + FirstColumn; a
+// marker goes to all PEs. One word a cycle; 3 cycles from work_i to pe_valid_o, 4 with several lanes.
+// A word waits while any PE that it is for is not ready, and all that follow wait behind it. pe_ready_i
+// may be a cycle late: the FIFOs behind pe_valid_o need one word of slack.
+// Several lanes take turns with their columns. A lane's marker waits until all lanes have come to one;
+// together they are one marker.
+// Edge case: a column that no PE has takes a cycle, and nothing is sent.
 module jp_bus #(
+    parameter Prefix = "",  // table Prefix_masks.mem
     parameter int Lanes = 1,
     parameter int Pes = 1,
-    parameter int Width = 8  // of the work, its marker included
+    parameter int Columns = 2,      // words of the mask table
+    parameter int FirstColumn = 0,
+    parameter int ColumnBits = 1,
+    parameter int RingBits = 1,
+    parameter int ValueBits = 8,
+    localparam int Width = 1 + ColumnBits + RingBits + ValueBits
 ) (
     input  logic                   clk_i,
     input  logic                   rst_ni,
     input  logic [Lanes-1:0]       valid_i,
     output logic [Lanes-1:0]       ready_o,
-    input  logic [Lanes*Pes-1:0]   target_i,  // zero where valid_i is low
     input  logic [Lanes*Width-1:0] work_i,
     output logic [Pes-1:0]         pe_valid_o,
     input  logic [Pes-1:0]         pe_ready_i,
-    output logic [Width-1:0]       pe_work_o
+    output logic [Width-1:0]       pe_work_o,
+    output logic                   count_stall_o
 );
-  logic [Lanes-1:0] full;  // a PE that the word is for is not ready
-  always_comb begin
-    for (int l = 0; l < Lanes; l++) full[l] = |(target_i[l*Pes +: Pes] & ~pe_ready_i);
-  end
+  localparam int MaskBits = $clog2(Columns);
 
-  logic [Pes-1:0] target;
-  logic [Width-1:0] work;
-  logic waits;
+  // stage 2: the word of one lane, or of all of them
+  logic valid_2, advance;
+  logic [Width-1:0] work_2;
 
   if (Lanes == 1) begin : g_alone
-    assign ready_o = ~full;
-    assign waits = full[0];
-    assign target = target_i;
-    assign work = work_i;
-    logic unused;
-    assign unused = &{1'b0, valid_i};
+    assign valid_2 = valid_i;
+    assign work_2 = work_i;
+    assign ready_o = advance;
   end else begin : g_shared
     logic [Lanes-1:0] marker, column, chosen, turn_q;
-    logic together;
+    logic [Width-1:0] work;
+    logic together, room;
 
     always_comb begin
       for (int l = 0; l < Lanes; l++) marker[l] = work_i[l*Width + Width - 1];
@@ -50,27 +53,66 @@ module jp_bus #(
         for (int t = 0; t < Lanes; t++)
           for (int i = 0; i < (l - t + Lanes) % Lanes; i++)
             if (turn_q[t] && column[(t + i) % Lanes]) chosen[l] = 1'b0;
-      target = '0;
       work = '0;
-      for (int l = 0; l < Lanes; l++) begin
-        if (chosen[l] || together) target |= target_i[l*Pes +: Pes];
-        if (chosen[l]) work |= work_i[l*Width +: Width];
-      end
+      for (int l = 0; l < Lanes; l++) if (chosen[l]) work |= work_i[l*Width +: Width];
       work[Width-1] = together;
     end
     assign together = &(valid_i & marker);
-    assign ready_o = ~full & (~valid_i | chosen | {Lanes{together}});
-    assign waits = |(full & (chosen | {Lanes{together}}));
+    assign ready_o = {Lanes{room}} & (chosen | {Lanes{together}});
 
     always_ff @(posedge clk_i) begin
       if (!rst_ni) turn_q <= Lanes'(1);
-      else if (|column) turn_q <= {chosen[Lanes-2:0], chosen[Lanes-1]};  // the next one's
+      else if (room && |column) turn_q <= {chosen[Lanes-2:0], chosen[Lanes-1]};  // the next one's
+    end
+
+    jp_spill #(.Width(Width)) u_spill (
+        .clk_i, .rst_ni,
+        .valid_i(|column || together),
+        .ready_o(room),
+        .data_i(work),
+        .valid_o(valid_2),
+        .ready_i(advance),
+        .data_o(work_2)
+    );
+  end
+
+  // stage 3: mask; stage 4: which PEs; stage 5: to the PEs
+  logic valid_3q, stall;
+  logic [ColumnBits-1:0] column_2;
+  logic [Width-1:0] work_3q, work_4q;
+  logic [Pes-1:0] mask_3, target_4q;
+
+  assign column_2 = work_2[RingBits+ValueBits +: ColumnBits];
+
+  jp_rom #(.File({Prefix, "_masks.mem"}), .Width(Pes), .Depth(Columns), .AddrBits(MaskBits)) u_masks (
+      .clk_i, .en_i(advance), .addr_i(MaskBits'(column_2)), .data_o(mask_3)
+  );
+
+  always_ff @(posedge clk_i) begin
+    if (!rst_ni) begin
+      valid_3q <= 1'b0;
+      target_4q <= '0;
+    end else if (advance) begin
+      valid_3q <= valid_2;
+      target_4q <= {Pes{valid_3q}} & (mask_3 | {Pes{work_3q[Width-1]}});
+    end
+  end
+  always_ff @(posedge clk_i) begin
+    if (advance) begin
+      work_3q <= work_2;
+      work_3q[RingBits+ValueBits +: ColumnBits] <= column_2 + ColumnBits'(FirstColumn);
+      work_4q <= work_3q;
     end
   end
 
+  assign stall = |(target_4q & ~pe_ready_i);
+  assign advance = !stall;
+
   always_ff @(posedge clk_i) begin
-    if (!rst_ni || waits) pe_valid_o <= '0;
-    else pe_valid_o <= target;
+    if (!rst_ni) pe_valid_o <= '0;
+    else pe_valid_o <= target_4q & {Pes{!stall}};
   end
-  always_ff @(posedge clk_i) pe_work_o <= work;
+  always_ff @(posedge clk_i) pe_work_o <= work_4q;
+
+  assign count_stall_o = stall;
 endmodule

@@ -21,16 +21,22 @@ module jp_counters #(
   localparam int TokenBits = $clog2(Lanes + 1);
   localparam int RowBits = OutHeight > 1 ? $clog2(OutHeight) : 1;
 
-  logic [Pes-1:0] mac_1q;
-  logic [MacBits-1:0] macs, macs_2q;
+  localparam int Few = 6;  // bits whose sum is a LUT's work
+  localparam int Parts = (Pes + Few - 1) / Few;
+
+  logic [Parts*Few-1:0] mac_1q;
+  logic [Parts*3-1:0] parts, parts_2q;
+  logic [MacBits-1:0] macs, macs_3q;
   logic [TokenBits-1:0] tokens, tokens_2q;
   logic busy_2q, stall_2q;
   logic [RowBits-1:0] row_q;
   logic [31:0] tokens_q, macs_q, busy_q, stalled_q, frames_q;
 
   always_comb begin
+    parts = '0;
+    for (int p = 0; p < Parts * Few; p++) parts[p / Few * 3 +: 3] = parts[p / Few * 3 +: 3] + 3'(mac_1q[p]);
     macs = '0;
-    for (int p = 0; p < Pes; p++) macs = macs + MacBits'(mac_1q[p]);
+    for (int p = 0; p < Parts; p++) macs = macs + MacBits'(parts_2q[p * 3 +: 3]);
     tokens = '0;
     for (int l = 0; l < Lanes; l++) tokens = tokens + TokenBits'(token_i[l]);
   end
@@ -38,20 +44,22 @@ module jp_counters #(
   always_ff @(posedge clk_i) begin
     if (!rst_ni) begin
       mac_1q <= '0;
-      macs_2q <= '0;
+      parts_2q <= '0;
+      macs_3q <= '0;
       tokens_2q <= '0;
       busy_2q <= 1'b0;
       stall_2q <= 1'b0;
       row_q <= '0;
       {tokens_q, macs_q, busy_q, stalled_q, frames_q} <= '0;
     end else begin
-      mac_1q <= mac_i;
-      macs_2q <= macs;
+      mac_1q <= (Parts * Few)'(mac_i);
+      parts_2q <= parts;
+      macs_3q <= macs;
       tokens_2q <= tokens;
       busy_2q <= |busy_i;
       stall_2q <= |stall_i;
       tokens_q <= tokens_q + 32'(tokens_2q);
-      macs_q <= macs_q + 32'(macs_2q);
+      macs_q <= macs_q + 32'(macs_3q);
       busy_q <= busy_q + 32'(busy_2q);
       stalled_q <= stalled_q + 32'(stall_2q);
       if (row_i) begin

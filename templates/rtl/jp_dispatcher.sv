@@ -1,16 +1,15 @@
-// Dispatcher of one lane: turns tokens into columns of work, and says which PEs have any.
+// Dispatcher of one lane: turns tokens into columns of work.
 //
 // Contract: takes tokens {marker, channel, x, value}, rows in order, a marker after each row. Of a
-// value it makes {0, column, base, value} for the PEs whose mask bit is set (the value extended); of the
-// marker of row y as many markers {1, ...} for all PEs as output rows are complete after it (0, 1 or more).
+// value it makes {0, column, base, value} (the value extended), or nothing where its row or x is not live:
+// no kernel of any PE reaches it. Of the marker of row y it makes as many markers {1, ...} as output rows
+// are complete after it (0, 1 or more).
 //   column = FirstColumn + row term + column term + channel
 //   base   = row base + column base + start of the frame, modulo the ring
-// One token a cycle; 4 cycles from token_i to work_o. The pipeline moves while ready_i is high, where it
-// must be, too, when valid_o is low. target_o is zero for a column that no PE has, and without valid_o.
-// token_ready_o depends on token_i and registers only: stage 2 holds a second word where work waits.
+// One token a cycle, latency 2 cycles; AXI4-Stream handshake. token_ready_o depends on token_i and
+// registers only: stage 2 holds a second word where work waits.
 module jp_dispatcher #(
-    parameter Prefix = "",  // tables Prefix_rows.mem, Prefix_columns.mem, Prefix_masks.mem
-    parameter int Pes = 1,
+    parameter Prefix = "",  // tables Prefix_rows.mem, Prefix_columns.mem
     parameter int Height = 1,
     parameter int Width = 1,
     parameter int ValueBits = 8,    // of a token
@@ -19,7 +18,6 @@ module jp_dispatcher #(
     parameter int XBits = 1,
     parameter int ChannelBits = 1,
     parameter int ColumnBits = 1,
-    parameter int Columns = 2,      // words of the mask table
     parameter int FirstColumn = 0,
     parameter int RingBits = 1,
     parameter int CompletedBits = 1,
@@ -34,17 +32,14 @@ module jp_dispatcher #(
     input  logic [TokenWidth-1:0] token_i,
     output logic                  valid_o,
     input  logic                  ready_i,
-    output logic [Pes-1:0]        target_o,
     output logic [WorkWidth-1:0]  work_o,
-    output logic                  count_token_o,
-    output logic                  count_stall_o
+    output logic                  count_token_o
 );
   localparam int RowBits = Height > 1 ? $clog2(Height) : 1;
   localparam int RowDepth = Height > 1 ? Height : 2;
   localparam int ColDepth = Width > 1 ? Width : 2;
-  localparam int RowWidth = CompletedBits + RingBits + ColumnBits;
-  localparam int ColWidth = RingBits + ColumnBits;
-  localparam int MaskBits = $clog2(Columns);
+  localparam int RowWidth = 1 + CompletedBits + RingBits + ColumnBits;
+  localparam int ColWidth = 1 + RingBits + ColumnBits;
 
   logic marker;
   logic [ChannelBits-1:0] channel;
@@ -59,7 +54,8 @@ module jp_dispatcher #(
   logic [CompletedBits-1:0] completed, sent_q;
   logic [RingBits-1:0] row_base, frame_q;
   logic [ColumnBits-1:0] row_term;
-  assign {completed, row_base, row_term} = row_word_q;
+  logic row_live;
+  assign {row_live, completed, row_base, row_term} = row_word_q;
 
   jp_table #(.File({Prefix, "_rows.mem"}), .Width(RowWidth), .Depth(RowDepth), .AddrBits(RowBits))
       u_rows (.addr_i(rst_ni ? behind_q : '0), .data_o(row_word));
@@ -73,7 +69,10 @@ module jp_dispatcher #(
   assign row_ends = take && marker && last_marker;
 
   always_ff @(posedge clk_i) begin
-    if (!rst_ni || row_ends) row_word_q <= row_word;
+    if (!rst_ni || row_ends) begin
+      row_word_q <= row_word;
+      row_word_q[ColumnBits-1:0] <= row_word[ColumnBits-1:0] + ColumnBits'(FirstColumn);
+    end
   end
   always_ff @(posedge clk_i) begin
     if (!rst_ni) begin
@@ -97,23 +96,24 @@ module jp_dispatcher #(
 
   always_ff @(posedge clk_i) begin
     if (!rst_ni) valid_1q <= 1'b0;
-    else if (room) valid_1q <= token_valid_i && !(marker && completed == '0);
+    else if (room) valid_1q <= token_valid_i && (marker ? completed != '0 : row_live && col_word[ColWidth-1]);
   end
   always_ff @(posedge clk_i) begin
     if (room) begin
       marker_1q <= marker;
       row_sum_1q <= row_term + ColumnBits'(channel);
-      {col_base_1q, col_term_1q} <= col_word;
+      {col_base_1q, col_term_1q} <= col_word[ColWidth-2:0];
       row_base_1q <= row_base + frame_q;
       value_1q <= value;
     end
   end
 
   // stage 2: column and base, and the end of what a stall can reach
-  logic valid_2q, marker_2q, advance;
+  logic marker_2q;
   logic [ColumnBits-1:0] column_1, column_2q;
   logic [RingBits-1:0] base_1, base_2q;
   logic [ValueBits-1:0] value_2q;
+  logic [OutValueBits-1:0] wide_2;
 
   assign column_1 = row_sum_1q + col_term_1q;
   assign base_1 = row_base_1q + col_base_1q;
@@ -123,52 +123,16 @@ module jp_dispatcher #(
       .valid_i(valid_1q),
       .ready_o(room),
       .data_i({marker_1q, column_1, base_1, value_1q}),
-      .valid_o(valid_2q),
-      .ready_i(advance),
+      .valid_o, .ready_i,
       .data_o({marker_2q, column_2q, base_2q, value_2q})
   );
 
-  // stage 3: mask; stage 4: which PEs
-  logic valid_3q, marker_3q, marker_4q;
-  logic [ColumnBits-1:0] column_3q, column_4q;
-  logic [RingBits-1:0] base_3q, base_4q;
-  logic [ValueBits-1:0] value_3q, value_4q;
-  logic [Pes-1:0] mask_3;
-
-  assign advance = ready_i;
-
-  jp_rom #(.File({Prefix, "_masks.mem"}), .Width(Pes), .Depth(Columns), .AddrBits(MaskBits))
-      u_masks (
-          .clk_i, .en_i(advance), .addr_i(MaskBits'(column_2q)), .data_o(mask_3)
-      );
-
-  always_ff @(posedge clk_i) begin
-    if (!rst_ni) begin
-      valid_3q <= 1'b0;
-      valid_o <= 1'b0;
-      target_o <= '0;
-    end else if (advance) begin
-      valid_3q <= valid_2q;
-      valid_o <= valid_3q;
-      target_o <= {Pes{valid_3q}} & (mask_3 | {Pes{marker_3q}});
-    end
-  end
-  always_ff @(posedge clk_i) begin
-    if (advance) begin
-      {marker_3q, base_3q, value_3q} <= {marker_2q, base_2q, value_2q};
-      column_3q <= column_2q + ColumnBits'(FirstColumn);
-      {marker_4q, column_4q, base_4q, value_4q} <= {marker_3q, column_3q, base_3q, value_3q};
-    end
-  end
-
-  logic [OutValueBits-1:0] wide_4;
   if (ValueSigned != 0) begin : g_signed
-    assign wide_4 = OutValueBits'($signed(value_4q));
+    assign wide_2 = OutValueBits'($signed(value_2q));
   end else begin : g_unsigned
-    assign wide_4 = OutValueBits'(value_4q);
+    assign wide_2 = OutValueBits'(value_2q);
   end
-  assign work_o = {marker_4q, column_4q, base_4q, wide_4};
+  assign work_o = {marker_2q, column_2q, base_2q, wide_2};
 
   assign count_token_o = take && !marker;
-  assign count_stall_o = !advance;
 endmodule

@@ -11,6 +11,7 @@ module jp_layer #(
     parameter Prefix = "",
     parameter int Lanes = 1,
     parameter int Joined = 0,
+    localparam int Buses = Joined != 0 ? 1 : Lanes,
     parameter int Pes = 1,
     parameter [32*Lanes-1:0] LaneHeight = 1,
     parameter [32*Lanes-1:0] LaneWidth = 1,
@@ -18,10 +19,10 @@ module jp_layer #(
     parameter [32*Lanes-1:0] LaneValueSigned = 0,
     parameter [32*Lanes-1:0] LaneXBits = 1,
     parameter [32*Lanes-1:0] LaneChannelBits = 1,
-    parameter [32*Lanes-1:0] LaneColumns = 2,
     parameter [32*Lanes-1:0] LaneFirstColumn = 0,
     parameter [32*Lanes-1:0] LaneCompletedBits = 1,
     parameter [32*Lanes-1:0] LaneTokenWidth = 11,
+    parameter [32*Buses-1:0] BusColumns = 2,
     parameter int TokenStride = 11,   // distance of two lanes' tokens in token_i
     parameter int Streams = 1,
     parameter [32*(Streams+1)-1:0] StreamFirst = {32'd1, 32'd0},
@@ -70,20 +71,20 @@ module jp_layer #(
     output logic [5*32-1:0]              counters_o  // {frames, stalled, busy, MACs, tokens}
 );
   localparam int WorkWidth = 1 + ColumnBits + RingBits + ValueBits;
-  localparam int Buses = Joined != 0 ? 1 : Lanes;
   localparam int BusLanes = Joined != 0 ? Lanes : 1;
 
   // ---- dispatchers
   logic [Lanes-1:0] lane_valid, lane_ready;
-  logic [Lanes*Pes-1:0] lane_target;
   logic [Lanes*WorkWidth-1:0] lane_work;
   logic [Lanes-1:0] lane_token, lane_stall;
+  logic [Buses-1:0][Pes-1:0] bus_valid, bus_ready;
+  logic [Buses*WorkWidth-1:0] bus_work, pe_work;
+  logic [Buses-1:0] bus_stall;
 
   for (genvar l = 0; l < Lanes; l++) begin : g_lane
     localparam logic [15:0] Number = {8'h30 + 8'(l / 10), 8'h30 + 8'(l % 10)};
     jp_dispatcher #(
         .Prefix({Prefix, "_lane", Number}),
-        .Pes(Pes),
         .Height(LaneHeight[32*l +: 32]),
         .Width(LaneWidth[32*l +: 32]),
         .ValueBits(LaneValueBits[32*l +: 32]),
@@ -92,8 +93,7 @@ module jp_layer #(
         .XBits(LaneXBits[32*l +: 32]),
         .ChannelBits(LaneChannelBits[32*l +: 32]),
         .ColumnBits(ColumnBits),
-        .Columns(LaneColumns[32*l +: 32]),
-        .FirstColumn(LaneFirstColumn[32*l +: 32]),
+        .FirstColumn(Joined != 0 ? LaneFirstColumn[32*l +: 32] : 0),
         .RingBits(RingBits),
         .CompletedBits(LaneCompletedBits[32*l +: 32]),
         .FrameStep(FrameStep)
@@ -104,27 +104,33 @@ module jp_layer #(
         .token_i(token_i[l*TokenStride +: LaneTokenWidth[32*l +: 32]]),
         .valid_o(lane_valid[l]),
         .ready_i(lane_ready[l]),
-        .target_o(lane_target[l*Pes +: Pes]),
         .work_o(lane_work[l*WorkWidth +: WorkWidth]),
-        .count_token_o(lane_token[l]),
-        .count_stall_o(lane_stall[l])
+        .count_token_o(lane_token[l])
     );
+    assign lane_stall[l] = bus_stall[Joined != 0 ? 0 : l];
   end
 
   // ---- buses
-  logic [Buses-1:0][Pes-1:0] bus_valid, bus_ready;
-  logic [Buses*WorkWidth-1:0] bus_work, pe_work;
-
   for (genvar b = 0; b < Buses; b++) begin : g_bus
-    jp_bus #(.Lanes(BusLanes), .Pes(Pes), .Width(WorkWidth)) u_bus (
+    localparam logic [15:0] Number = {8'h30 + 8'(b / 10), 8'h30 + 8'(b % 10)};
+    jp_bus #(
+        .Prefix({Prefix, "_bus", Number}),
+        .Lanes(BusLanes),
+        .Pes(Pes),
+        .Columns(BusColumns[32*b +: 32]),
+        .FirstColumn(Joined != 0 ? 0 : LaneFirstColumn[32*b +: 32]),
+        .ColumnBits(ColumnBits),
+        .RingBits(RingBits),
+        .ValueBits(ValueBits)
+    ) u_bus (
         .clk_i, .rst_ni,
         .valid_i(lane_valid[b*BusLanes +: BusLanes]),
         .ready_o(lane_ready[b*BusLanes +: BusLanes]),
-        .target_i(lane_target[b*BusLanes*Pes +: BusLanes*Pes]),
         .work_i(lane_work[b*BusLanes*WorkWidth +: BusLanes*WorkWidth]),
         .pe_valid_o(bus_valid[b]),
         .pe_ready_i(bus_ready[b]),
-        .pe_work_o(bus_work[b*WorkWidth +: WorkWidth])
+        .pe_work_o(bus_work[b*WorkWidth +: WorkWidth]),
+        .count_stall_o(bus_stall[b])
     );
     // paired memories take a column's complement
     localparam logic [WorkWidth-1:0] Column = ((WorkWidth'(1) << ColumnBits) - 1'b1) << (RingBits + ValueBits);

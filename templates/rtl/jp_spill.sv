@@ -17,8 +17,9 @@ module jp_spill #(
   logic [Width-1:0] spare_q;
 
   // ready_o is low exactly while the spare word is taken, and during reset
-  logic moves;
+  logic moves, has;
   assign moves = !valid_o || ready_i;
+  assign has = spare_valid_q || (valid_i && ready_o);
 
   always_ff @(posedge clk_i) begin
     if (!rst_ni) begin
@@ -26,13 +27,10 @@ module jp_spill #(
       spare_valid_q <= 1'b0;
       ready_o <= 1'b0;
     end else begin
-      ready_o <= moves || !(spare_valid_q || (valid_i && ready_o));
-      if (moves) begin
-        valid_o <= spare_valid_q || (valid_i && ready_o);
-        spare_valid_q <= 1'b0;
-      end else if (valid_i && ready_o) begin
-        spare_valid_q <= 1'b1;
-      end
+      // one LUT each: no enable or reset, which would be a level of its own behind ready_i
+      valid_o <= has || !moves;
+      spare_valid_q <= has && !moves;
+      ready_o <= !has || moves;
     end
   end
 
