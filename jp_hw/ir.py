@@ -9,6 +9,7 @@ greatest sum of every pooling window if it has a `Pool`, adds a bias, and requan
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -123,6 +124,16 @@ class Source:
     dilation: tuple[int, int] = (1, 1)
     groups: int = 1
     spread: int = 1
+
+    @cached_property
+    def equal_taps(self) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        """Per kernel row, and per kernel column, the first one that has the same weights."""
+        found = []
+        for axis in (2, 3):
+            slices = np.moveaxis(self.weights, axis, 0).reshape(self.weights.shape[axis], -1)
+            first: dict[bytes, int] = {}
+            found.append(tuple(first.setdefault(taps.tobytes(), i) for i, taps in enumerate(slices)))
+        return found[0], found[1]
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,6 @@ from functools import lru_cache
 from hashlib import blake2b
 
 import numpy as np
-from numpy.typing import NDArray
 
 from jp_hw.ir import Int, Layer, Network
 from jp_hw.macs import kept
@@ -21,9 +20,6 @@ CHANCE = 1000
 EVEN = 1.005
 """Swaps end when the busiest PE has no more to do than this, against the mean; and what gives it no more
 than this, against another way, is as even."""
-
-Float = NDArray[np.float64]
-
 
 def column_work(
     network: Network, layer: Layer, tensors: Mapping[str, Int], more: int | None = None
@@ -124,47 +120,18 @@ def longest_first(work: Int, pes: int) -> Int:
 
 
 def _swap(work: Int, channel_of: Int) -> None:
-    """Exchange channels of one PE for others, as long as the sum of `_cost` falls by it.
+    """Exchange channels of one PE for others, as long as the sum of the PEs' costs falls by it.
 
-    Of the PEs that cost most, the first one that can be improved, by its best exchange.
+    Of the PEs that cost most, the first one that can be improved, by its best exchange. A PE's cost is a
+    high power of its loads, relative to the mean, summed over samples: nearly what the busiest PE of each
+    sample has to do; but a swap also counts where several PEs are equally busy.
     """
     padded = np.concatenate([work, np.zeros((len(work), 1), np.int64)], axis=1).T.astype(float)
     ideal = padded.sum() / (len(channel_of) * len(work))
     if ideal < CHANCE:
         return
-    of = padded[channel_of] / ideal  # (pes, slots, samples)
-    load = of.sum(1)
-    cost = _cost(load)
-    stuck = np.zeros(len(load), np.bool_)
-    for _ in range(SWAPS):
-        one = int(np.where(stuck, -1.0, cost).argmax())
-        if stuck.sum() == STUCK or stuck.all() or load.max(0).mean() <= EVEN:
-            return
-        more = (
-            of[:, None, :, :] - of[one][None, :, None, :]
-        )  # what it would get more: (pes, own, slots)
-        change = _cost(load[one] + more) + _cost(load[:, None, None, :] - more)
-        change -= (cost[one] + cost)[:, None, None]
-        change[one] = np.inf
-        other, own, its = map(int, np.unravel_index(change.argmin(), change.shape))
-        if change[other, own, its] >= -1e-9 * cost[one]:
-            stuck[one] = True
-            continue
-        load[one] += more[other, own, its]
-        load[other] -= more[other, own, its]
-        cost[[one, other]] = _cost(load[[one, other]])
-        of[[one, other], [own, its]] = of[[other, one], [its, own]]
-        channel_of[[one, other], [own, its]] = channel_of[[other, one], [its, own]]
-        stuck[:] = False
+    from jp_hw.schedule.assign_kernel import swap  # numba is heavy
 
-
-def _cost(load: Float) -> Float:
-    """A high power of loads, (..., samples), relative to the mean, summed over samples.
-
-    Nearly what the busiest PE of each sample has to do; but a swap also counts where several PEs are
-    equally busy.
-    """
-    for _ in range(DOUBLINGS):
-        load = load * load
-    result: Float = load.sum(-1)
-    return result
+    of = padded[channel_of] / ideal
+    cost, stuck = np.zeros(len(of)), np.zeros(len(of), np.bool_)
+    swap(of, of.sum(1), cost, stuck, channel_of, SWAPS, STUCK, EVEN, DOUBLINGS)

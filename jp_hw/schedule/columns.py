@@ -91,19 +91,12 @@ def axes(source: Source, inputs: Shape, layer: Layer, trimmed: bool = True) -> t
     vertical, horizontal = (
         axis(
             a, b, source.weights.shape[2 + i], source.stride[i], source.padding[i],
-            source.dilation[i], _equal_taps(source.weights, 2 + i), windows(layer.pool, i, c),
+            source.dilation[i], source.equal_taps[i], windows(layer.pool, i, c),
             (1, source.spread)[i], trimmed or i == 0,
         )
         for i, (a, b, c) in enumerate(sizes)
     )  # fmt: skip
     return vertical, horizontal
-
-
-def _equal_taps(weights: Int, axis_: int) -> tuple[int, ...]:
-    """Per kernel row (axis 2) or column (3), the first one with the same weights."""
-    slices = np.moveaxis(weights, axis_, 0).reshape(weights.shape[axis_], -1)
-    first: dict[bytes, int] = {}
-    return tuple(first.setdefault(taps.tobytes(), i) for i, taps in enumerate(slices))
 
 
 def lane_columns(
@@ -148,9 +141,9 @@ def lane_columns(
         for arrays in (zip(*parts, strict=True) if parts else [()] * 4)
     )
     order = np.lexsort((offset, place, pe))
-    counts = np.zeros((mapping.pes, len(roots) * len(cols.classes) * channels * max(steps, 1) + 1))
-    np.add.at(counts, (pe, place + 1), 1)
-    before = np.cumsum(counts, axis=1).astype(np.int64)
+    places = len(roots) * len(cols.classes) * channels * max(steps, 1) + 1
+    counts = np.bincount(pe * places + place + 1, minlength=mapping.pes * places)
+    before = np.cumsum(counts.reshape(mapping.pes, places), axis=1)
     first_of, last_of = _pieces(rows, len(cols.classes) * channels, roots, steps)
     return LaneColumns(
         rows, cols, channels, pe[order], offset[order], weight[order],

@@ -78,7 +78,7 @@ def pe(layer: LayerDesign) -> Resources:
         )
     lut += bits * two_sided + 29 * (layer.pool is not None)
     if not layer.block_ring:
-        lut += 1.3 * bits * max(0, ring - 7) - (bits if ring < 7 else 0)
+        lut += bits * (max(1, 1 << ring >> 8) - 1 if ring > 6 else -1)  # what selects of RAM64M
     lut += lutram(layer.winner_depth, layer.winner_width)
     number = 0
     if layer.fifo_depth > LUT_QUEUE:
