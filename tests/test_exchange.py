@@ -24,7 +24,7 @@ NETWORKS = {"residual": residual(), "wide": wide()}
 BUDGETS = {
     "logic": {"lut": 5800},
     "multipliers": {"dsp": 14},
-    "block RAM": {"bram18": 12, "lut": 7200},
+    "block RAM": {"bram18": 12, "lut": 7600},
 }
 
 

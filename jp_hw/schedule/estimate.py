@@ -150,7 +150,7 @@ def layer_resources(layer: LayerDesign) -> Resources:
     counters = Resources(round(6 + 1.7 * layer.pes), round(165 + 1.15 * layer.pes), 0, 0)
     stages = 47 + 6.5 * layer.column_bits + 8 * layer.ring_bits + 2 * layer.pes
     dispatchers = Resources(50 * lanes, round(stages * lanes), 0, 0)
-    tables = total(rom(lane.masks) for lane in layer.lanes)
+    tables = total(rom(masks) for masks in layer.masks)
     requantizer = Resources(45, 70, 0 if layer.requantize is None else 1, 0)
     posts = total(rom(stream.post) + requantizer for stream in layer.streams)
     buffers = total(buffer(lane) for lane in layer.lanes)
