@@ -132,7 +132,9 @@ class Source:
         for axis in (2, 3):
             slices = np.moveaxis(self.weights, axis, 0).reshape(self.weights.shape[axis], -1)
             first: dict[bytes, int] = {}
-            found.append(tuple(first.setdefault(taps.tobytes(), i) for i, taps in enumerate(slices)))
+            found.append(
+                tuple(first.setdefault(taps.tobytes(), i) for i, taps in enumerate(slices))
+            )
         return found[0], found[1]
 
 

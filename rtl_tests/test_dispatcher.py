@@ -49,7 +49,12 @@ def test_dispatcher(simulator: str, parameters: dict, tmp_path: Path) -> None:
         return found if any(found) else [1] * places
 
     rows = [
-        [rng.randrange(ROW_CLASSES) * COLUMN_CLASSES * channels, rng.getrandbits(ring), completed, on]
+        [
+            rng.randrange(ROW_CLASSES) * COLUMN_CLASSES * channels,
+            rng.getrandbits(ring),
+            completed,
+            on,
+        ]
         for completed, on in zip(p["completed"], live(p["height"]), strict=True)
     ]
     columns = [

@@ -73,7 +73,9 @@ def test_verilator_has_nothing_to_say_of_a_layer(name: str, tmp_path: Path) -> N
 
 def test_lint_finds_a_fault(tmp_path: Path) -> None:
     files = design_files(NETWORKS["mlp"])
-    files["jp_spill.sv"] = files["jp_spill.sv"].replace("logic moves, has;", "logic [1:0] moves, has;")
+    files["jp_spill.sv"] = files["jp_spill.sv"].replace(
+        "logic moves, has;", "logic [1:0] moves, has;"
+    )
     result = verilator(TOP, write(files, tmp_path), tmp_path)
     assert "%Warning-WIDTH" in result.stderr
     assert result.returncode != 0

@@ -76,9 +76,7 @@ def placed(network: Network, columns: Factors, most: int) -> list[Placement]:
         trimmed = bool((computed.samples[0].size + i + most) % 2)
         places, joined = assign(work, pes), bool((computed.samples[0].size + most) % 3)
         placements.append(
-            Placement(
-                places, streams, columns.get(layer.name, 1), trimmed=trimmed, joined=joined
-            )
+            Placement(places, streams, columns.get(layer.name, 1), trimmed=trimmed, joined=joined)
         )
     return placements
 

@@ -248,6 +248,7 @@ MANIFESTS: list[tuple[str, Callable[[dict[str, Any]], object]]] = [
     ("build.json is damaged", lambda m: m["placement"][0].update(channels="all")),
     ("build.json is damaged", lambda m: m["placement"][0].update(queue=17)),
     ("build.json is damaged", lambda m: m["placement"][0].update(slack=-1)),
+    ("build.json is damaged", lambda m: m["placement"][0].update(joined="maybe")),
     ("is not the network of this build", lambda m: m.update(digest="0" * 64)),
     ("places other layers than the network has", lambda m: m["placement"].pop()),
     ("places other layers", lambda m: m["placement"][0].update(name="x")),

@@ -32,7 +32,8 @@ from jp_hw.schedule import Design, Lane, LayerDesign, Placement, place, schedule
 from jp_hw.schedule.allocate import loads
 from jp_hw.schedule.assign import assign, channel_work, in_turn
 from jp_hw.schedule.cycles import run_traffic, simulate_cycles
-from jp_hw.schedule.estimate import estimate
+from jp_hw.schedule.estimate import estimate, layer_resources
+from jp_hw.schedule.explain import explain
 from jp_hw.schedule.memories import LUT_QUEUE
 from jp_hw.schedule.traffic import traffic
 
@@ -520,3 +521,63 @@ def test_column_ids_are_as_wide_in_the_tables_as_in_the_parameters() -> None:
         for lane in layer.lanes:
             assert lane.rows.fields[0].bits == lane.columns.fields[0].bits == layer.column_bits
             assert lane.first_column < 1 << layer.column_bits
+
+
+def joined(design: Design) -> Design:
+    """The same with the lanes of each layer on one bus."""
+    places = [
+        Placement(layer.channel_of, len(layer.streams), joined=True) for layer in design.layers
+    ]
+    return place(design.network, BOARD, 100.0, places)
+
+
+def test_lanes_on_one_bus_have_their_masks_one_after_the_other() -> None:
+    apart = design_of("residual")
+    several = [layer.name for layer in apart.layers if len(layer.lanes) > 1]
+    assert several
+    for layer, own in zip(joined(apart).layers, apart.layers, strict=True):
+        assert layer.joined == (layer.name in several)
+        assert layer.buses == len(layer.masks) == (1 if layer.joined else len(layer.lanes))
+        assert len({mask.name for mask in [*own.masks, *layer.masks]}) == own.buses
+        if layer.joined:
+            masks = words(layer.masks[0])
+            ends = [*(lane.first_column for lane in layer.lanes[1:]), len(masks)]
+            for lane, end in zip(layer.lanes, ends, strict=True):
+                part = masks[lane.first_column : end]
+                assert part == words(lane.masks)[: len(part)]
+            # of a column that a PE has, the pointer is at the same place
+            for p, pointers in enumerate(layer.pointers):
+                wanted = [word[f"pe{p}"] for word in masks]
+                assert len(wanted) == pointers.depth
+                assert all(
+                    want or not any(word.values())
+                    for want, word in zip(wanted, words(pointers), strict=True)
+                )
+
+
+def test_tokens_that_no_kernel_reaches_have_no_columns() -> None:
+    """A 1x1 kernel of stride 2 and 3 looks at every second row and third column."""
+    network = chain(5, Shape(5, 7, 2), (Convolution(3, kernel=(1, 1), stride=(2, 3)),), density=1.0)
+    layer = spread(network).layers[0]
+    rows, columns = (words(memory) for memory in (layer.lanes[0].rows, layer.lanes[0].columns))
+    assert [word["live"] for word in rows] == [1, 0, 1, 0, 1]
+    assert [word["live"] for word in columns] == [1, 0, 0, 1, 0, 0, 1]
+    found = traffic(spread(network), network.samples)
+    shape = (len(network.samples), 5, 7, 2)
+    dropped = (found.layers[0].lanes[0].columns < 0).reshape(shape)
+    reached = np.zeros(shape, np.bool_)
+    reached[:, ::2, ::3] = True
+    assert np.array_equal(dropped, ~reached)
+
+
+def test_lanes_share_a_bus_where_that_is_cheaper_and_time_is_left() -> None:
+    """Fewer LUTs in every PE, so more PEs on a board that is full of them; never too many tokens."""
+    network, board = KINDS["residual"], small_board(lut=5800)
+    design = schedule(network, board)
+    report = explain(design, network.samples)
+    assert any(layer.joined for layer in design.layers)
+    for layer, own in zip(design.layers, report.layers, strict=True):
+        assert not layer.joined or own.tokens <= report.cycles
+        if layer.joined:
+            cheaper, dearer = (layer_resources(replace(layer, joined=j)) for j in (True, False))
+            assert cheaper.lut < dearer.lut and cheaper.ff < dearer.ff

@@ -22,7 +22,7 @@ WORTH = 0.15
 UNEVEN = 1.1
 """A layer is uneven if its busiest PE has so much more to do than its PEs have on average."""
 SHARED = 0.8
-"""The share of a joined bus's cycles that its tokens may take: bursts of one lane hold up the others."""
+"""The share of its cycles for which a bus of several lanes may have tokens: they come in bursts."""
 MAX_STREAMS = 4
 """A tensor leaves its layer in so many streams at most."""
 Queues = Mapping[str, int]
@@ -57,15 +57,24 @@ class Load:
         """Cycles per frame in which a PE of so many slots reads its sums out."""
         return self.rows * (self.row_reads * slots + 1)
 
-    def token_cycles(self, streams: Mapping[str, int], *, joined: bool = False) -> tuple[float, str]:
-        """Mean cycles per frame of the slowest bus of tokens, and the tensor that takes most of it.
+    def token_cycles(
+        self, streams: Mapping[str, int], *, joined: bool = False
+    ) -> tuple[float, str]:
+        """Mean cycles per frame of the tokens on the slowest bus, and the tensor that has most of them.
 
         streams: of every tensor, 1 unless given. joined: whether all of them share one bus.
         """
         counts = [(float(count.mean()), tensor) for tensor, count in self.tokens]
         if joined:
-            return sum(count for count, _ in counts) / SHARED + self.rows_in, max(counts)[1]
-        return max((count / streams.get(tensor, 1) + self.rows_in, tensor) for count, tensor in counts)
+            return sum(count for count, _ in counts) + self.rows_in, max(counts)[1]
+        return max(
+            (count / streams.get(tensor, 1) + self.rows_in, tensor) for count, tensor in counts
+        )
+
+    def pace(self, streams: Mapping[str, int], *, joined: bool = False) -> tuple[float, str]:
+        """The same, with the time that a shared bus must have to spare."""
+        cycles, tensor = self.token_cycles(streams, joined=joined)
+        return cycles / SHARED if joined else cycles, tensor
 
 
 def loads(
@@ -298,7 +307,7 @@ def _slowest(
     streams = {name: place.streams for name, place in zip(names, placements, strict=True)}
     work = [load.pe_cycles(p.channel_of) for load, p in zip(every, placements, strict=True)]
     tokens = [
-        load.token_cycles(streams, joined=place.joined)
+        load.pace(streams, joined=place.joined)
         for load, place in zip(every, placements, strict=True)
     ]
     slowest = int(np.argmax([max(a, b) for a, (b, _) in zip(work, tokens, strict=True)]))

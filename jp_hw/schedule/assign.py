@@ -21,6 +21,7 @@ EVEN = 1.005
 """Swaps end when the busiest PE has no more to do than this, against the mean; and what gives it no more
 than this, against another way, is as even."""
 
+
 def column_work(
     network: Network, layer: Layer, tensors: Mapping[str, Int], more: int | None = None
 ) -> Int:
@@ -122,9 +123,9 @@ def longest_first(work: Int, pes: int) -> Int:
 def _swap(work: Int, channel_of: Int) -> None:
     """Exchange channels of one PE for others, as long as the sum of the PEs' costs falls by it.
 
-    Of the PEs that cost most, the first one that can be improved, by its best exchange. A PE's cost is a
-    high power of its loads, relative to the mean, summed over samples: nearly what the busiest PE of each
-    sample has to do; but a swap also counts where several PEs are equally busy.
+    Of the PEs that cost most, the first one that can be improved, by its best exchange. A PE's cost is
+    a high power of its loads, relative to the mean, summed over samples: nearly what the busiest PE of
+    each sample has to do; but a swap also counts where several PEs are equally busy.
     """
     padded = np.concatenate([work, np.zeros((len(work), 1), np.int64)], axis=1).T.astype(float)
     ideal = padded.sum() / (len(channel_of) * len(work))

@@ -28,11 +28,11 @@ NEVER = 1 << 60
 COLUMN, END_OF_WALK, BUSY, LEFT, END, START, OUT, HEAD, COUNT, ACTIVE, ASKS = range(11)
 # a register stage of two words
 FIRST, SPARE = range(2)
-# a dispatcher: pipeline stages 1 and 2 (which holds two words), input row, markers sent for it; its words
-# are columns, by their place in `pointers`
+# a dispatcher: pipeline stages 1 and 2 (which holds two words), input row, markers sent for it; its
+# words are columns, by their place in `pointers`
 STAGE2, SPARE2, STAGE1, IN_ROW, REPEAT = range(5)
-# a bus: the stage that joins lanes (two words), stages 3 and 4, output register, PE waited for, and the
-# lane whose turn it is; its words are columns, too
+# a bus: the stage that joins lanes (two words), stages 3 and 4, output register, PE waited for, and
+# the lane whose turn it is; its words are columns, too
 JOINED, SPARE_JOINED, STAGE3, STAGE4, SENT, WAITS, TURN = range(7)
 # a merge: PE whose queue is being popped (-1: none), and in the cycle before, and the one proposed
 # to come next, the words that the first two give, and the queue behind
@@ -460,16 +460,15 @@ def empty(rows, words) -> Int:
     return np.full((rows, words), NONE, np.int64)
 
 
-def run(beats, classes, pe_first, lane_first, bus_first, stream_first, depths, sizes, stages_of, ids, won, won_at,
-        stream_pes, wire_first, readers, wire_of, deep, in_rows, completed, completed_at,
+def run(beats, classes, pe_first, lane_first, bus_first, stream_first, depths, sizes, stages_of,
+        ids, won, won_at, stream_pes, wire_first, readers, wire_of, deep, in_rows, completed, completed_at,
         tables, table_at, pointers, pointer_at, targets, lengths, limit
         ) -> tuple[Int, Int, Int]:  # fmt: skip
     """Simulate all frames; returns end cycles (frames,), busy cycles and MACs (layers,).
 
-    Per layer: pe_first, lane_first, bus_first (one for each lane, or one for all), stream_first (one more
-    than layers), depths (lane and winner
-    queues), sizes (outputs of a row, words of an output, pooled), stages_of its requantizers, ids
-    per PE, won (by id, from won_at). Per stream: stream_pes (first, last + 1). Wire 0 is the input's,
+    Per layer: pe_first, lane_first, bus_first (a bus for each lane, or one for all), stream_first (one
+    more than layers), depths (lane and winner queues), sizes (outputs of a row, words of an output,
+    pooled), stages_of its requantizers, ids per PE, won (by id, from won_at). Per stream: stream_pes (first, last + 1). Wire 0 is the input's,
     wire 1 + s stream s's; readers: lanes, from wire_first. Per lane: wire_of, deep (its
     buffer), in_rows, completed, tables (column of every id), pointers and targets, lengths: PEs of
     a column with work.
@@ -499,8 +498,8 @@ def run(beats, classes, pe_first, lane_first, bus_first, stream_first, depths, s
     buses[:, WAITS], buses[:, TURN] = -1, 0
     ends, busy, macs = (np.zeros(n, np.int64) for n in (frames, layers, layers))
     advance(
-        beats, classes, pe_first, lane_first, bus_first, stream_first, depths, sizes, stages_of, ids, won, won_at,
-        stream_pes, wire_first, readers, wire_of, deep, in_rows, completed, completed_at,
+        beats, classes, pe_first, lane_first, bus_first, stream_first, depths, sizes, stages_of, ids,
+        won, won_at, stream_pes, wire_first, readers, wire_of, deep, in_rows, completed, completed_at,
         tables, table_at, pointers, pointer_at, targets, lengths, limit, pes, wake, levels, heads,
         fifo, ready, queues, times, merges, merge_memory, outs, stages, states, took, done_lane, buffers,
         memory, source, beat_queue, logits, stalled, buses, ends, busy, macs,
@@ -509,8 +508,8 @@ def run(beats, classes, pe_first, lane_first, bus_first, stream_first, depths, s
 
 
 @jit
-def advance(beats, classes, pe_first, lane_first, bus_first, stream_first, depths, sizes, stages_of, ids, won,
-            won_at, stream_pes, wire_first, readers, wire_of, deep, in_rows, completed,
+def advance(beats, classes, pe_first, lane_first, bus_first, stream_first, depths, sizes, stages_of,
+            ids, won, won_at, stream_pes, wire_first, readers, wire_of, deep, in_rows, completed,
             completed_at, tables, table_at, pointers, pointer_at, targets, lengths, limit, pes, wake,
             levels, heads, fifo, ready, queues, times, merges, merge_memory, outs, stages, states, took,
             done_lane, buffers, memory, source, beat_queue, logits, stalled, buses, ends, busy, macs,
@@ -575,7 +574,14 @@ def advance(beats, classes, pe_first, lane_first, bus_first, stream_first, depth
                 if column >= 0:
                     column += pointer_at[lane]
                 took[lane] = dispatcher_step(
-                    lane, states, goes, offered, column, completed, completed_at[lane], in_rows[lane]
+                    lane,
+                    states,
+                    goes,
+                    offered,
+                    column,
+                    completed,
+                    completed_at[lane],
+                    in_rows[lane],
                 )
                 if deep[lane]:
                     took[lane] = buffer_step(lane, buffers, memory, word, took[lane], deep[lane])

@@ -105,7 +105,7 @@ class Lane:
     few: none need to), or layers that wait for one another could wait forever. buffer: tokens that
     do find room in the RTL; what is more than that evens out the layers' pace.
     rows: word y = (row term, row base, number of output rows complete after input row y, live).
-    columns: word x = (column term, column base, live). Tokens whose row or x is not live have no columns.
+    columns: word x = (column term, column base, live). Where row or x is not live, no kernel reaches.
     masks: word id = one bit per PE whose column `id` is not empty.
     A token's column is `row term + column term + channel` in this lane's masks, and
     `first_column` more than that in the pointer memories; its accumulator base is
@@ -256,7 +256,7 @@ class LayerDesign:
 
     @cached_property
     def masks(self) -> list[Memory]:
-        """Which PEs have a column, by bus: the masks of its lane, or one after the other of all lanes."""
+        """Which PEs have a column, by bus: masks of its lane, or of all lanes one after the other."""
         lanes = self.lanes
         if not self.joined:
             return [

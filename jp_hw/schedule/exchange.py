@@ -234,7 +234,7 @@ class _Round:
         streams = {design.name: len(design.streams) for design in designs.values()}
         several = len(designs[layer.name].lanes) > 1
         tokens = {
-            joined: load.token_cycles(streams, joined=joined)[0]
+            joined: load.pace(streams, joined=joined)[0]
             for joined in ((False, True) if several else (False,))
         }
         buffers = [lane.buffer for lane in designs[layer.name].lanes]
@@ -250,9 +250,7 @@ class _Round:
             work = load.pe_cycles(channel_of)
             for joined, block_ring in product(tokens, (False, True)):
                 need = layer_resources(replace(design, block_ring=block_ring, joined=joined))
-                yield Way(
-                    replace(place, joined=joined), work, max(work, tokens[joined]), need
-                )
+                yield Way(replace(place, joined=joined), work, max(work, tokens[joined]), need)
 
     def spreads(self, load: Load) -> Iterator[Int]:
         """Channels spread over PEs, more and more, each time with fewer cycles."""

@@ -21,11 +21,11 @@ Bound = Literal["MACs", "tokens"]
 class LayerReport:
     """One layer; all figures per image, means over the images.
 
-    channels: output channels (times interleaved columns) per PE. trimmed: whether nothing beside the map
-    is computed. macs: of all PEs, those within the map; busiest: all MACs of the PE that has most on an
-    image; drain: cycles in which a PE reads sums out; tokens: cycles of
-    its slowest token stream, row markers included. bound: what its cycles come from. utilization:
-    MACs / (PEs x cycles per image). one_more: share of the layer's own cycles that one more PE (or,
+    channels: output channels (times interleaved columns) per PE. trimmed: whether nothing beside the
+    map is computed. joined: whether its lanes share a bus. macs: of all PEs, those within the map;
+    busiest: all MACs of the PE that has most on an image; drain: cycles in which a PE reads sums out;
+    tokens: cycles of the tokens on its slowest bus, row markers included. bound: what its cycles come
+    from. utilization: MACs / (PEs x cycles per image). one_more: share of the layer's own cycles that one more PE (or,
     bound by tokens, twice the streams) would save at best, None where there are no more channels.
     """
 
@@ -35,6 +35,7 @@ class LayerReport:
     columns: int
     streams: int
     trimmed: bool
+    joined: bool
     macs: float
     busiest: float
     drain: int
@@ -109,7 +110,10 @@ def _layer(
     cycles: float,
 ) -> LayerReport:
     drain = load.drained(layer.slots)
-    work, (tokens, tensor) = load.pe_cycles(layer.channel_of), load.token_cycles(streams, joined=layer.joined)
+    work, (tokens, tensor) = (
+        load.pe_cycles(layer.channel_of),
+        load.token_cycles(streams, joined=layer.joined),
+    )
     bound: Bound = "MACs" if work >= tokens else "tokens"
     return LayerReport(
         layer.name,
@@ -118,6 +122,7 @@ def _layer(
         columns,
         len(layer.streams),
         layer.trimmed,
+        layer.joined,
         macs,
         work - drain,
         drain,

@@ -19,9 +19,9 @@ from jp_hw.schedule.design import Design, Lane, LayerDesign, Memory
 class LaneTraffic:
     """One lane's part.
 
-    columns: int64 (ids,), the column of every id of the lane's tensor, -1 where no PE can have any; lengths: int64 (columns, pes),
-    entries of each column in each PE; completed: int64 (input rows,), output rows complete after
-    each input row.
+    columns: int64 (ids,), the column of every id of the lane's tensor, -1 where there is none;
+    lengths: int64 (columns, pes), entries of each column in each PE; completed: int64 (input rows,),
+    output rows complete after each input row.
     """
 
     columns: Int
