@@ -461,15 +461,15 @@ def empty(rows, words) -> Int:
 
 
 def run(beats, classes, pe_first, lane_first, bus_first, stream_first, depths, sizes, stages_of,
-        ids, won, won_at, stream_pes, wire_first, readers, wire_of, deep, in_rows, completed, completed_at,
-        tables, table_at, pointers, pointer_at, targets, lengths, limit
+        ids, won, won_at, stream_pes, wire_first, readers, wire_of, deep, in_rows, completed,
+        completed_at, tables, table_at, pointers, pointer_at, targets, lengths, limit
         ) -> tuple[Int, Int, Int]:  # fmt: skip
     """Simulate all frames; returns end cycles (frames,), busy cycles and MACs (layers,).
 
     Per layer: pe_first, lane_first, bus_first (a bus for each lane, or one for all), stream_first (one
     more than layers), depths (lane and winner queues), sizes (outputs of a row, words of an output,
-    pooled), stages_of its requantizers, ids per PE, won (by id, from won_at). Per stream: stream_pes (first, last + 1). Wire 0 is the input's,
-    wire 1 + s stream s's; readers: lanes, from wire_first. Per lane: wire_of, deep (its
+    pooled), stages_of its requantizers, ids per PE, won (by id, from won_at). Per stream: stream_pes
+    (first, last + 1). Wire 0 is the input's, wire 1 + s stream s's; readers: lanes, from wire_first. Per lane: wire_of, deep (its
     buffer), in_rows, completed, tables (column of every id), pointers and targets, lengths: PEs of
     a column with work.
     """

@@ -25,8 +25,9 @@ class LayerReport:
     map is computed. joined: whether its lanes share a bus. macs: of all PEs, those within the map;
     busiest: all MACs of the PE that has most on an image; drain: cycles in which a PE reads sums out;
     tokens: cycles of the tokens on its slowest bus, row markers included. bound: what its cycles come
-    from. utilization: MACs / (PEs x cycles per image). one_more: share of the layer's own cycles that one more PE (or,
-    bound by tokens, twice the streams) would save at best, None where there are no more channels.
+    from. utilization: MACs / (PEs x cycles per image). one_more: share of the layer's own cycles that
+    one more PE (or, bound by tokens, twice the streams) would save at best, None where there are no
+    more channels.
     """
 
     name: str
