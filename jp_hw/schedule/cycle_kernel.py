@@ -469,9 +469,9 @@ def run(beats, classes, pe_first, lane_first, bus_first, stream_first, depths, s
     Per layer: pe_first, lane_first, bus_first (a bus for each lane, or one for all), stream_first (one
     more than layers), depths (lane and winner queues), sizes (outputs of a row, words of an output,
     pooled), stages_of its requantizers, ids per PE, won (by id, from won_at). Per stream: stream_pes
-    (first, last + 1). Wire 0 is the input's, wire 1 + s stream s's; readers: lanes, from wire_first. Per lane: wire_of, deep (its
-    buffer), in_rows, completed, tables (column of every id), pointers and targets, lengths: PEs of
-    a column with work.
+    (first, last + 1). Wire 0 is the input's, wire 1 + s stream s's; readers: lanes, from wire_first.
+    Per lane: wire_of, deep (its buffer), in_rows, completed, tables (column of every id, -1: none),
+    pointers and targets, lengths: PEs of a column with work.
     """
     frames, layers, lanes = beats.shape[0], len(pe_first) - 1, len(wire_of)
     count, streams, most = pe_first[-1], stream_first[-1], np.diff(lane_first).max()
