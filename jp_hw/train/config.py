@@ -174,8 +174,8 @@ class TrainConfig(BaseModel):
             raise ValueError("give densities or macs, one of the two")
         if self.weights is not None and self.macs is None:
             raise ValueError("weights goes with macs: densities say how many weights survive")
-        if self.trim and (self.macs is None or self.balance > 1):
-            raise ValueError("trim goes with macs, and without balance")
+        if self.trim and self.macs is None:
+            raise ValueError("trim goes with macs: densities say how many weights survive")
         if self.winner_rates is None and not self.sensitivity:
             raise ValueError("without winner_rates, sensitivity must say with how many images")
         if self.teacher is not None and not self.distill:

@@ -21,6 +21,8 @@ from jp_hw.train.team import ALONE, Team
 Tick = Callable[[float], None]
 CALIBRATION_BATCH = 1000
 QUANTIZE_IMAGES = 500
+TRIM_STEP, TRIM_STEPS = 0.998, 50
+"""Where trimmed weights have left too many MACs, what is aimed at falls at least so far, so often."""
 
 
 def enter(state: RunState) -> None:
@@ -238,21 +240,32 @@ def trim(state: RunState, images: Tensor) -> int:
 
     ``images``: float calibration images (N, C, H, W). MACs are counted on them with the Winners as
     they are; a layer keeps at least ``density_floor`` of its weights. No-op where nothing exceeds.
+    Balanced masks stay balanced: their weights go in whole sets, until that is enough.
     """
     config = state.config
     assert config.macs is not None
     moments = _moments(state, images)
     scores, costs = _scores(state, moments), _costs(state, moments)
-    wanted = config.macs * state.dense_macs
-    if sum(float((costs[n] * mask_of(x)).sum()) for n, x in state.layers.items()) <= wanted:
-        return 0
-    before = sum(int(mask_of(layer).sum()) for layer in state.layers.values())
-    shares = budget.densities(scores, costs, wanted, config.density_floor)
-    for name, share in zip(state.layers, shares, strict=True):
-        pruning.prune_to(state.layers[name], scores[name], share)
+
+    def macs() -> float:
+        return sum(float((costs[n] * mask_of(x)).sum()) for n, x in state.layers.items())
+
+    def weights() -> int:
+        return sum(int(mask_of(layer).sum()) for layer in state.layers.values())
+
+    wanted = aim = config.macs * state.dense_macs
+    before = weights()
+    for _ in range(TRIM_STEPS):
+        if macs() <= wanted:
+            break
+        shares = budget.densities(scores, costs, aim, config.density_floor)
+        for name, share in zip(state.layers, shares, strict=True):
+            pruning.prune_to(state.layers[name], scores[name], share, balance=config.balance)
+        aim *= min(wanted / macs(), TRIM_STEP)
     pruning.refresh(state.layers)
-    wiring.remove_dead(state.model, state.layers)
-    return before - sum(int(mask_of(layer).sum()) for layer in state.layers.values())
+    if config.balance == 1:
+        wiring.remove_dead(state.model, state.layers)
+    return before - weights()
 
 
 def _moments(state: RunState, images: Tensor) -> dict[str, pruning.InputMoments]:
