@@ -53,7 +53,7 @@ _WHAT = {
     "tokens": "tokens taken",
     "macs": "multiply-accumulates done",
     "busy": "cycles with any work",
-    "stalled": "cycles in which a dispatcher waited for a full PE",
+    "stalled": "cycles in which its tokens waited for a full PE",
     "frames": "frames completed",
 }
 

@@ -6,7 +6,7 @@
 // share one bus, and a PE has one queue instead of one for each lane. Frames follow one another without a
 // gap. Parameters whose name begins with Lane or Stream hold 32 bits for each.
 // Counters are cleared by reset and wrap at 32 bits: tokens, MACs, cycles with any work (busy),
-// cycles in which a dispatcher waited for a full PE or another lane (stalled), frames.
+// cycles in which a bus waited for a full PE (stalled), frames.
 module jp_layer #(
     parameter Prefix = "",
     parameter int Lanes = 1,
