@@ -1,10 +1,12 @@
 """README.md stays true: its Python runs, its commands and files exist."""
 
+import json
 import re
 from pathlib import Path
 
 import pytest
 
+from jp_hw import zoo
 from jp_hw.cli import app
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -43,3 +45,30 @@ def test_make_targets_exist() -> None:
     makefile = (ROOT / "Makefile").read_text()
     for target in re.findall(r"^make ([a-z]+)", README, re.MULTILINE):
         assert re.search(rf"^{target}:", makefile, re.MULTILINE), target
+
+
+def test_figures_are_those_of_the_last_benchmarks() -> None:
+    results = ROOT / "benchmarks" / "results"
+    measured = json.loads((results / "networks.json").read_text())
+    most = json.loads((results / "mlp3.json").read_text())["cycles"][-1]
+    figures = {"mlp3": ("pynq-z2", most["pes"], most)} | {
+        name: (part["board"], part["pes"], part["predicted"])
+        for name, part in measured.items()
+        if name != "machine"
+    }
+    rows = re.findall(r"^\| `(\w+)` \| ([\w-]+) \| (.*) \|$", README, re.MULTILINE)
+    assert [name for name, _, _ in rows] == list(figures)
+    for name, board, rest in rows:
+        wanted, pes, own = figures[name]
+        cycles = own["cycles_per_image"]
+        accuracy = zoo.load(name).info["metrics"]["jpnet"]["accuracy"]
+        assert board == wanted
+        assert rest.split(" | ") == [
+            f"{100 * accuracy:.2f} %",
+            str(pes),
+            f"{cycles:,.1f}",
+            f"{1e8 / cycles:,.0f}",
+            f"{100 * own['utilization']:.1f} %",
+        ]
+    timing = json.loads((results / "synth_resnet8.json").read_text())["timing"]
+    assert f"(`jp-hw synth`: {timing['estimated_mhz']:.0f} MHz)" in README
