@@ -2,13 +2,9 @@
 
 # mypy: disable-error-code="no-untyped-def"
 
-from typing import Any
-
-import numba
 import numpy as np
 
-OPTIONS: dict[str, Any] = {"cache": True, "_nrt": False}
-jit = numba.njit(**OPTIONS)
+from jp_hw.schedule.compiled import jit
 
 
 @jit

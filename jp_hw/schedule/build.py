@@ -115,7 +115,7 @@ def layer_design(
     )
     lanes = tuple(
         columns.lane(
-            f"{layer.name}_lane{i:02}", feed.source.tensor, feed.stream, part, int(first),
+            layer.name, i, feed.source.tensor, feed.stream, part, int(first),
             token_format(network, feed.source.tensor, producers), mapping, row_words, ring_bits,
             bits_for(total - 1),
         )

@@ -163,15 +163,13 @@ def _pieces(rows: Axis, width: int, roots: list[int], steps: int) -> tuple[Int, 
 
 
 def lane(
-    prefix: str, tensor: str, stream: int, columns: LaneColumns, first: int, token: TokenFormat,
-    mapping: Mapping, row_words: int, ring_bits: int, column_bits: int,
+    layer: str, number: int, tensor: str, stream: int, columns: LaneColumns, first: int,
+    token: TokenFormat, mapping: Mapping, row_words: int, ring_bits: int, column_bits: int,
 ) -> Lane:  # fmt: skip
-    """The dispatcher's tables of one lane."""
+    """The dispatcher's tables of one lane, and its bus's masks; number: of the lane in its layer."""
     rows, cols = columns.rows, columns.cols
     ring = 1 << ring_bits
     row_term = np.array(rows.class_of) * len(cols.classes) * columns.channels
-    live_rows = [begin < end for _, begin, end in rows.parts]
-    live_columns = [len(taps) > 0 for taps in cols.classes]
     completed = np.array(rows.completed())
     masks = (columns.lengths > 0).astype(np.int64)
     base = Field("base", ring_bits)
@@ -183,19 +181,22 @@ def lane(
         token,
         first,
         memory(
-            f"{prefix}_rows",
+            f"{layer}_lane{number:02}_rows",
             (Field("term", column_bits), row_term),
             (base, np.array(rows.origin) * row_words % ring),
             (Field("completed", bits_for(completed.max())), completed),
-            (Field("live", 1), np.array(live_rows, np.int64)[np.array(rows.class_of)]),
+            (Field("live", 1), np.array(rows.live(), np.int64)),
         ),
         memory(
-            f"{prefix}_columns",
+            f"{layer}_lane{number:02}_columns",
             (Field("term", column_bits), np.array(cols.class_of) * columns.channels),
             (base, np.array(cols.origin) * mapping.column_words % ring),
-            (Field("live", 1), np.array(live_columns, np.int64)[np.array(cols.class_of)]),
+            (Field("live", 1), np.array(cols.live(), np.int64)),
         ),
-        memory(f"{prefix}_masks", *((Field(f"pe{p}", 1), own) for p, own in enumerate(masks))),
+        memory(
+            f"{layer}_bus{number:02}_masks",
+            *((Field(f"pe{p}", 1), own) for p, own in enumerate(masks)),
+        ),
     )  # fmt: skip
 
 

@@ -7,12 +7,10 @@ tables of `traffic.Traffic`. PEs in a long column, or without work, sleep until 
 
 # mypy: disable-error-code="no-untyped-def"
 
-from typing import Any
-
-import numba
 import numpy as np
 
 from jp_hw.ir import Int
+from jp_hw.schedule.compiled import jit
 from jp_hw.schedule.memories import MERGE_QUEUE, NEAR_MERGE
 
 MARKER, NONE = -1, -2
@@ -39,10 +37,6 @@ JOINED, SPARE_JOINED, STAGE3, STAGE4, SENT, WAITS, TURN = range(7)
 POPPING, BEFORE, PROPOSED, POPPED, SENDING, WORDS, AT_WORD = range(7)
 # a lane's buffer: level, read position, whether it was filled, ready, the word read, the one offered
 LEVEL, AT, FILLED, READY, WORD, OFFERED = range(6)
-
-OPTIONS: dict[str, Any] = {"cache": True, "_nrt": False}
-"""Without numba's reference counts, which took half of the time: nothing compiled makes an array."""
-jit = numba.njit(**OPTIONS)
 
 
 @jit
@@ -249,7 +243,7 @@ def send(column, own, lo, hi, pointers, targets, lengths, wake, pes, levels, hea
 @jit
 def dispatcher_step(lane, states, goes, word, column, completed, first, rows):
     """Advance a dispatcher; goes: whether its bus takes what it offers; word: the offered token, column:
-    its column (-1: dropped).
+    its column, NONE if it has none.
 
     first, rows: the lane's part of `completed`. Returns whether the token was taken.
     """
@@ -259,8 +253,6 @@ def dispatcher_step(lane, states, goes, word, column, completed, first, rows):
         return False
     states[lane, STAGE1] = column
     if word != MARKER:
-        if word != NONE and column < 0:
-            states[lane, STAGE1] = NONE
         return word != NONE
     outputs = completed[first + states[lane, IN_ROW]]
     if outputs == 0:
@@ -570,9 +562,10 @@ def advance(beats, classes, pe_first, lane_first, bus_first, stream_first, depth
                     bus_step(bus, buses, stalled[bus], states[lane, STAGE2])
                 word = NONE if done_lane[lane] else outs[wire_of[lane], FIRST]
                 offered = buffers[lane, OFFERED] if deep[lane] else word
-                column = tables[table_at[lane] + offered] if offered >= 0 else offered
-                if column >= 0:
-                    column += pointer_at[lane]
+                column = offered
+                if offered >= 0:
+                    own = tables[table_at[lane] + offered]
+                    column = pointer_at[lane] + own if own >= 0 else NONE
                 took[lane] = dispatcher_step(
                     lane,
                     states,

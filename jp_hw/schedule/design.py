@@ -8,7 +8,7 @@ times `row_words`, modulo the ring, across frames. A *column* is the list of non
 one token touches in one PE.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
@@ -259,17 +259,14 @@ class LayerDesign:
         """Which PEs have a column, by bus: masks of its lane, or of all lanes one after the other."""
         lanes = self.lanes
         if not self.joined:
-            return [
-                replace(lane.masks, name=f"{self.name}_bus{i:02}_masks")
-                for i, lane in enumerate(lanes)
-            ]
+            return [lane.masks for lane in lanes]
         ends = [*(lane.first_column for lane in lanes[1:]), None]
         parts = [
             [own[: None if end is None else end - lane.first_column] for own in lane.masks.values]
             for lane, end in zip(lanes, ends, strict=True)
         ]
         values = tuple(np.concatenate(own) for own in zip(*parts, strict=True))
-        return [Memory(f"{self.name}_bus00_masks", lanes[0].masks.fields, values)]
+        return [Memory(lanes[0].masks.name, lanes[0].masks.fields, values)]
 
     @property
     def memories(self) -> list[Memory]:

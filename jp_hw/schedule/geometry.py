@@ -36,6 +36,10 @@ class Axis:
             found.append(most)
         return found
 
+    def live(self) -> list[bool]:
+        """Per input position, whether any output is reached from it."""
+        return [bool(self.classes[kind]) for kind in self.class_of]
+
     def completed(self) -> list[int]:
         """Per input position, how many outputs are complete after it."""
         return [self.done.count(i) for i in range(len(self.class_of))]
