@@ -1,6 +1,7 @@
 """A small budget of fuzzing with a fixed seed, and the fuzzer's own bookkeeping."""
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import fuzz
@@ -11,6 +12,7 @@ from networks import residual
 
 from jp_hw import golden, ir_file
 from jp_hw.ir import Network
+from jp_hw.schedule import place
 from jp_hw.simulators import icarus_version
 
 SEED = 11
@@ -86,3 +88,15 @@ def test_every_check_can_fail(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(golden, "run", lambda network, images: np.zeros((len(images), 4), int))
     with pytest.raises(AssertionError, match="decoder differs"):
         fuzz.check_decoder(network)
+
+
+@pytest.mark.skipif(icarus_version() is None, reason="Icarus is not installed")
+def test_rtl_of_lanes_that_share_a_bus_takes_the_predicted_cycles(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    network = residual(7)  # whose cycles also depend on the lanes' turns
+    placements = [replace(own, joined=True) for own in fuzz.placed(network, {}, 4)]
+    design = place(network, fuzz.BOARD, 100.0, placements)
+    assert any(layer.joined for layer in design.layers)
+    monkeypatch.setattr(fuzz, "scheduled", lambda _: design)
+    fuzz.check_rtl(network)
