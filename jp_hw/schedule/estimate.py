@@ -10,7 +10,7 @@ from math import log2
 
 from jp_hw.boards import KINDS, Budget
 from jp_hw.ir import INPUT
-from jp_hw.schedule.design import Lane, LayerDesign, Memory
+from jp_hw.schedule.design import Lane, LayerDesign, Memory, bits_for
 from jp_hw.schedule.memories import (
     BLOCK_ROM_BITS,
     LUT_QUEUE,
@@ -71,15 +71,17 @@ def pe(layer: LayerDesign) -> Resources:
     two_sided = layer.requantize is not None and layer.requantize.signed
     work = 1 + layer.column_bits + ring + layer.value_bits
     more = layer.pointers[0].fields[1].bits
-    lut: float = 74 + 4.2 * ring + 10.3 * more + 1.9 * (buses - 1) * work
-    if layer.requantize is not None:  # thresholds of the slots
-        lut += -23 + bits * (
-            1.9 * (1 - 1 / layer.slots) + 0.065 * min(max(layer.slots - 2, 0), 190)
-        )
-    lut += bits * two_sided + 29 * (layer.pool is not None)
-    if not layer.block_ring:
-        lut += bits * (max(1, 1 << ring >> 8) - 1 if ring > 6 else -1)  # what selects of RAM64M
-    lut += lutram(layer.winner_depth, layer.winner_width)
+    entry = log2(layer.weights[0].depth)
+    table = layer.slots > 2 and not rom_blocks(layer.thresholds[0])
+    lut: float = 55 + 3.4 * ring + entry + 1.75 * more + (buses - 1) * (work + 17)
+    if layer.requantize is not None:  # the thresholds, and what compares them
+        lut += 0.7 * bits + 0.065 * bits * (layer.slots - 2 if table else 0)
+    lut += bits * two_sided + 47 * (layer.pool is not None)
+    if layer.block_ring:
+        lut += bits  # what goes around a word that is being written
+    elif ring > 6:
+        lut += bits * max(1, 1 << ring >> 8)  # what selects of RAM64M
+    lut += lutram(layer.winner_depth, _winner_bits(layer))
     number = 0
     if layer.fifo_depth > LUT_QUEUE:
         number, lut = buses * written_blocks(layer.fifo_depth, work), lut + 1.8 * buses * work
@@ -94,22 +96,25 @@ def pe(layer: LayerDesign) -> Resources:
     return Resources(round(lut), round(_pe_registers(layer)), 1, number) + small
 
 
+def _winner_bits(layer: LayerDesign) -> int:
+    """Bits of a winner in its PE's queue, where its channel is only a slot."""
+    return 1 + bits_for(layer.slots - 1) + layer.output_x_bits + layer.accumulator_bits
+
+
 def _pe_registers(layer: LayerDesign) -> float:
     """Flip-flops of a PE, register by register as `jp_pe_core` has them."""
     bits, buses, slots = layer.accumulator_bits, layer.buses, layer.slots
     fifo, winners = log2(layer.fifo_depth), log2(layer.winner_depth)
     flags = 33 + 2 * buses
-    addresses = 9 * layer.ring_bits
+    addresses = 10 * layer.ring_bits
     column = 3 * layer.value_bits + log2(layer.weights[0].depth) + layer.pointers[0].fields[1].bits
-    queues = buses * (4 * fifo + 1) + 4 * winners + 2
+    queues = buses * 3 * fifo + 3 * winners + 2
     places = log2(slots) + 3 + 2 * layer.output_x_bits * (layer.output_x_bits > 1)
-    stage = layer.winner_width
-    if layer.requantize is None:  # all outputs leave: nothing is compared
-        return flags + addresses + column + queues + places + stage
-    thresholds = min(0.7 * bits, 1.6 * (slots - 1)) * (1 + layer.requantize.signed)
     sums = (2 if layer.block_ring else 1) * bits + (bits + 12 if layer.pool is not None else 0)
-    winner = 0.88 * layer.winner_width
-    return flags + addresses + column + queues + places + stage + thresholds + sums + winner
+    result = flags + addresses + column + queues + places + sums + 2 * _winner_bits(layer)
+    if layer.requantize is not None:
+        result += min(0.7 * bits, 1.6 * (slots - 1)) * (1 + layer.requantize.signed)  # thresholds
+    return result
 
 
 def merges(layer: LayerDesign) -> Resources:

@@ -57,11 +57,12 @@ def pair_blocks(pointers: Memory, weights: Memory) -> int:
 
 
 def pe_blocks(layer: LayerDesign) -> int:
-    """Block RAMs of 18 kbit of all pointers and weights of a layer."""
+    """Block RAMs of 18 kbit of all pointers, weights and thresholds of a layer."""
     pairs = zip(layer.pointers, layer.weights, strict=True)
+    thresholds = sum(rom_blocks(memory) for memory in layer.thresholds)
     if layer.paired_roms:
-        return sum(pair_blocks(*pair) for pair in pairs)
-    return sum(rom_blocks(memory) for pair in pairs for memory in pair)
+        return thresholds + sum(pair_blocks(*pair) for pair in pairs)
+    return thresholds + sum(rom_blocks(memory) for pair in pairs for memory in pair)
 
 
 def lutram(depth: int, width: int) -> int:

@@ -53,12 +53,14 @@ module jp_fifo #(
   assign pop = valid_o && ready_i;
 
   if (Depth <= LutDepth) begin : g_lut
+    // a word lies at the place behind its own: an address that is no register, of which Yosys would make
+    // a second one, with a selector
     (* ram_style = "distributed" *)
     logic [Width-1:0] mem [Depth];
     always_ff @(posedge clk_i) begin
-      if (push) mem[write_q] <= data_i;
+      if (push) mem[after(write_q)] <= data_i;
     end
-    assign data_o = mem[read_q];
+    assign data_o = mem[read_d];
   end else begin : g_block
     // block RAM reads a cycle ahead; a word that is written at that very edge goes round it
     (* ram_style = "block" *)

@@ -88,9 +88,9 @@ module jp_pe #(
         .clk_i, .en_i(1'b1), .addr_i(entry_addr), .data_o(entry)
     );
   end
-  jp_table #(.File({Prefix, "_thresholds.mem"}), .Width(2 * AccBits),
-             .Depth(Slots > 1 ? Slots : 2), .AddrBits(SlotBits)) u_thresholds (
-      .addr_i(slot), .data_o(thresholds)
+  jp_rom #(.File({Prefix, "_thresholds.mem"}), .Width(2 * AccBits),
+           .Depth(Slots > 1 ? Slots : 2), .AddrBits(SlotBits)) u_thresholds (
+      .clk_i, .en_i(1'b1), .addr_i(slot), .data_o(thresholds)
   );
 
   jp_pe_core #(

@@ -11,8 +11,8 @@
 // in the cycle before, zero if none was.
 // Edge cases: a column must not be empty (the dispatcher's masks see to that). After reset the PE
 // first clears its ring, one word a cycle, and takes no work meanwhile.
-// Its read-only memories are outside: pointers and entries answer in the next cycle (pointers keep their
-// word while pointer_en_o is low), thresholds in the same one. So all PEs of a layer are one module.
+// Its read-only memories are outside, and answer in the next cycle (pointers keep their word while
+// pointer_en_o is low). So all PEs of a layer are one module.
 // Latency: 11 cycles from a marker at a bus to the first winner in the queue; with Pool one more,
 // and one for every other word of a window.
 module jp_pe_core #(
@@ -214,7 +214,7 @@ module jp_pe_core #(
   logic emit_1q, emit_2q, emit_3q, emit_4q;      // and completes an output
   logic end_1q, end_2q, end_3q, end_4q, end_5q;
   logic write_4, write_5q;
-  logic [RingBits-1:0] base_1q, addr_2q, addr_3q, addr_4q, addr_5q;
+  logic [RingBits-1:0] base_1q, drain_addr_1q, addr_2q, addr_3q, addr_4q, addr_5q;
   logic [ValueBits-1:0] value_1q;
   logic [WeightBits-1:0] weight_1;
   logic [OffsetBits-1:0] offset_1;
@@ -251,9 +251,12 @@ module jp_pe_core #(
   assign write_4 = mac_4q || erase_4q;
 
   always_ff @(posedge clk_i) begin
-    base_1q <= walk_valid_q ? walk_base_q : drain_addr;
+    // zero without a walk, so that the drain's address can be added
+    if (!walk_valid_q) base_1q <= '0;
+    else base_1q <= walk_base_q;
+    drain_addr_1q <= drain_addr;
     value_1q <= walk_value_q;
-    addr_2q <= base_1q + (mac_1q ? RingBits'(offset_1) : '0);
+    addr_2q <= base_1q - ~(mac_1q ? RingBits'(offset_1) : drain_addr_1q);
     addr_3q <= addr_2q;
     addr_4q <= addr_3q;
     addr_5q <= addr_4q;
@@ -315,12 +318,12 @@ module jp_pe_core #(
   end
 
   // ---- winners: thresholds of the slot, counted along with the outputs
-  logic [SlotBits-1:0] slot_q;
+  localparam int QueueWidth = 1 + SlotBits + OutXBits + AccBits;
+  logic [SlotBits-1:0] slot_q, result_slot_q;
   logic [OutXBits-1:0] x_q, result_x_q;
-  logic signed [AccBits-1:0] keep_from, keep_to, keep_from_q, keep_to_q;
-  logic [ChannelBits-1:0] channel_q;
+  logic signed [AccBits-1:0] keep_from, keep_to;
   logic emit_q, winner, winner_valid_q;
-  logic [WinnerWidth-1:0] winner_q;
+  logic [QueueWidth-1:0] winner_q, first_winner;
 
   assign slot_o = slot_q;
   assign {keep_to, keep_from} = thresholds_i;
@@ -339,40 +342,42 @@ module jp_pe_core #(
     end
   end
   always_ff @(posedge clk_i) begin
-    keep_from_q <= keep_from;
-    keep_to_q <= keep_to;
-    channel_q <= first_channel_i + ChannelBits'(slot_q);
+    result_slot_q <= slot_q;
     result_x_q <= x_q;
   end
 
-  assign winner = emit_q && (result >= keep_from_q || (TwoSided != 0 && result <= keep_to_q));
+  assign winner = emit_q && (result >= keep_from || (TwoSided != 0 && result <= keep_to));
 
   always_ff @(posedge clk_i) begin
     if (!rst_ni) winner_valid_q <= 1'b0;
     else winner_valid_q <= winner || result_end;
   end
   always_ff @(posedge clk_i) begin
-    winner_q <= {result_end, result_end ? {(ChannelBits + OutXBits){1'b0}} : {channel_q, result_x_q},
-                 result};
+    winner_q <= {result_end, result_slot_q, result_x_q, result};
+    if (result_end) winner_q[AccBits+:OutXBits+SlotBits] <= '0;
   end
 
   // so many words can be on their way when the queue says that its room ends
   localparam int WinnerSlack = Pool != 0 ? 7 : 6;
-  logic [WinnerWidth-1:0] queue;
-  jp_fifo #(.Width(WinnerWidth), .Depth(WinnerDepth), .Slack(WinnerSlack)) u_winners (
+  jp_fifo #(.Width(QueueWidth), .Depth(WinnerDepth), .Slack(WinnerSlack)) u_winners (
       .clk_i, .rst_ni,
       .valid_i(winner_valid_q),
       .ready_o(winner_room),
       .data_i(winner_q),
       .valid_o(winner_valid_o),
       .ready_i(winner_pop_i),
-      .data_o(queue)
+      .data_o(first_winner)
   );
-  assign winner_marker_o = queue[WinnerWidth-1];
+  assign winner_marker_o = first_winner[QueueWidth-1];
 
+  // slots become channels behind the queue, where they take no memory
   always_ff @(posedge clk_i) begin
     if (!winner_pop_i) winner_o <= '0;
-    else winner_o <= queue;
+    else begin
+      winner_o <= {winner_marker_o, first_channel_i + ChannelBits'(first_winner[AccBits+OutXBits+:SlotBits]),
+                   first_winner[AccBits+OutXBits-1:0]};
+      if (winner_marker_o) winner_o[AccBits+OutXBits+:ChannelBits] <= '0;
+    end
   end
 
   assign count_mac_o = mac_1q;
