@@ -21,7 +21,8 @@ from jp_hw.ir import Int, Network
 from jp_hw.plan import FORMAT, MANIFEST, Plan
 from jp_hw.registers import register_map
 from jp_hw.schedule import Design, Placement, place
-from jp_hw.schedule.search import QUEUES, SLACKS
+from jp_hw.schedule.allocate import MOST_SHARE
+from jp_hw.schedule.search import QUEUES, SLACKS, WINNERS
 
 NETWORK, SAMPLES = "network.safetensors", "samples.npz"
 
@@ -36,11 +37,13 @@ class _Placement(BaseModel):
     trimmed: bool = True
     slack: int = Field(0, strict=True)
     joined: bool = False
+    share: int = Field(1, ge=1, le=MOST_SHARE, strict=True)
+    winners: int = Field(0, strict=True)
 
-    @field_validator("queue", "slack")
+    @field_validator("queue", "slack", "winners")
     @classmethod
     def _known(cls, value: int, info: ValidationInfo) -> int:
-        choices = QUEUES if info.field_name == "queue" else SLACKS
+        choices = {"queue": QUEUES, "slack": SLACKS, "winners": WINNERS}[str(info.field_name)]
         if value not in choices:
             raise ValueError(f"{info.field_name} should be one of {', '.join(map(str, choices))}")
         return value
@@ -126,6 +129,8 @@ def emit(
                 "trimmed": layer.trimmed,
                 "slack": layer.slack,
                 "joined": layer.joined,
+                "share": layer.share,
+                "winners": layer.winner_depth,
             }
             for layer, columns in zip(design.layers, design.columns, strict=True)
         ],
@@ -186,6 +191,8 @@ def _placements(manifest: _Manifest, network: Network, path: Path) -> list[Place
                 placement.trimmed,
                 placement.slack,
                 placement.joined,
+                placement.share,
+                placement.winners,
             )
         )
     return result

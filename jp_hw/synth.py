@@ -170,21 +170,21 @@ def synth(
     return replace(report, timing=_timing(build, layers)) if timed else report
 
 
-def synth_pe(
+def synth_group(
     build: Path,
     board: Board,
     layer: int,
-    pe: int = 0,
+    group: int = 0,
     *,
     stream: int = 0,
     timeout: float = 3600.0,
 ) -> Resources:
-    """Resources of one PE alone: number `pe` of layer number `layer`, with its own memory contents.
+    """Resources of some PEs with what they share, with their own memory contents.
 
-    stream: number of the output stream that the PE belongs to. Errors as in `synth`.
+    Number `group` of a stream of layer number `layer`. Errors as in `synth`.
     """
-    top = f"jp_pe${TOP}.u_layer_{layer}.g_stream[{stream}].g_pe[{pe}].u_pe"
-    name = f"pe_{layer}_{pe}"
+    top = f"jp_group${TOP}.u_layer_{layer}.g_stream[{stream}].g_group[{group}].u_group"
+    name = f"group_{layer}_{stream}_{group}"
     stat = _yosys(build, board.family, name, f"hierarchy -top {top}", timeout)
     return sum((count(_cells(stat, module)) for module in stat["modules"]), Resources())
 

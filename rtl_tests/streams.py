@@ -187,6 +187,59 @@ class LateSource:
             self.data.value = data
 
 
+class Broadcast:
+    """Drives the buses of a group of PEs as jp_bus does: a word goes to some of them, when all of these
+    were ready.
+
+    cycles: per bus, the cycle at whose end each word was taken.
+    """
+
+    def __init__(
+        self, dut: Any, rng: random.Random, idle: float, buses: int, pes: int, width: int
+    ) -> None:
+        self.dut, self.rng, self.idle, self.width, self.pes = dut, rng, idle, width, pes
+        self.queues: list[deque[tuple[int, int]]] = [deque() for _ in range(buses)]
+        self.cycles: list[list[int]] = [[] for _ in range(buses)]
+        dut.work_valid_i.value = 0
+        dut.work_i.value = 0
+        cocotb.start_soon(self.run())
+
+    def send(self, words: Iterable[tuple[int, int]], bus: int = 0) -> None:
+        """Words, each with a mask of its PEs."""
+        self.queues[bus].extend(words)
+
+    def clear(self) -> None:
+        """Forget what has not been sent."""
+        for queue in self.queues:
+            queue.clear()
+        self.dut.work_valid_i.value = 0
+
+    @property
+    def done(self) -> bool:
+        return not any(self.queues)
+
+    async def run(self) -> None:
+        while True:
+            await RisingEdge(self.dut.clk_i)
+            if self.dut.rst_ni.value != 1:
+                self.dut.work_valid_i.value = 0
+                continue
+            ready, valid, data = int(self.dut.work_ready_o.value), 0, 0
+            for b, queue in enumerate(self.queues):
+                word = self.rng.getrandbits(self.width)
+                targets = queue[0][1] if queue else 0
+                wanted = sum(
+                    1 << p * len(self.queues) + b for p in range(self.pes) if targets >> p & 1
+                )
+                if queue and ready & wanted == wanted and self.rng.random() >= self.idle:
+                    word, _ = queue.popleft()
+                    valid |= wanted
+                    self.cycles[b].append(now() + 1)
+                data |= word << b * self.width
+            self.dut.work_valid_i.value = valid
+            self.dut.work_i.value = data
+
+
 class Queues:
     """Winner queues of `count` PEs side by side, as jp_merge sees them: a word that is popped comes in
     the next cycle, and zeros otherwise. cycles: per queue, in which each word was there first.

@@ -138,6 +138,7 @@ def layer_parameters(layer: LayerDesign) -> list[tuple[str, int]]:
     return list(
         {
             "Joined": int(layer.joined),
+            "Share": layer.share,
             "ValueBits": layer.value_bits,
             "ValueSigned": int(layer.value_signed),
             "ColumnBits": layer.column_bits,

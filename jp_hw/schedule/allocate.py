@@ -23,6 +23,10 @@ UNEVEN = 1.1
 """A layer is uneven if its busiest PE has so much more to do than its PEs have on average."""
 SHARED = 0.8
 """The share of its cycles for which a bus of several lanes may have tokens: they come in bursts."""
+MOST_SHARE = 8
+"""So many PEs at most share what drains their rows,"""
+DRAINING = 0.4
+"""and it may have so much to do at most, as a share of the busiest PE's cycles."""
 MAX_STREAMS = 4
 """A tensor leaves its layer in so many streams at most."""
 Queues = Mapping[str, int]
@@ -52,6 +56,11 @@ class Load:
     def pe_cycles(self, channel_of: Int) -> float:
         """Mean cycles per frame that the busiest PE needs if the PEs compute these channels."""
         return busiest(self.work, channel_of) + self.drained(channel_of.shape[1])
+
+    def placed(self, place: Placement, channel_of: Int) -> Placement:
+        """A place with other PEs, of which as many share what drains their rows as time allows."""
+        share = DRAINING * self.pe_cycles(channel_of) / self.drained(channel_of.shape[1])
+        return replace(place, channel_of=channel_of, share=min(max(int(share), 1), MOST_SHARE))
 
     def drained(self, slots: int) -> int:
         """Cycles per frame in which a PE of so many slots reads its sums out."""
@@ -319,7 +328,8 @@ def _growth(
 ) -> Iterator[list[Placement]]:
     """Placements from one PE per layer up to where no more PEs help or are allowed."""
     placements: list[Placement] | None = [
-        Placement(assign(load.work, 1), trimmed=trimmed) for load in every
+        load.placed(Placement(assign(load.work, 1), trimmed=trimmed), assign(load.work, 1))
+        for load in every
     ]
     while placements is not None:
         yield placements
@@ -340,7 +350,7 @@ def _improve(
         place = assign(load.work, count)
         gain = 1.0 - max(load.pe_cycles(place), tokens) / work
         if gain >= WORTH * (count - now) / (total + count - now):
-            grown = replace(placements[slowest], channel_of=place)
+            grown = load.placed(placements[slowest], place)
             return [grown if i == slowest else old for i, old in enumerate(placements)]
     return None
 

@@ -44,7 +44,8 @@ class Placement:
     in a PE, 0 for the usual number. trimmed: whether tokens beside the left and right border have
     columns of their own, without the weights that lead out of the map; else these are multiplied, too,
     and the sums never read. slack: tokens that find room before each lane that carries a map, at least.
-    joined: whether several lanes share one bus to the PEs.
+    joined: whether several lanes share one bus to the PEs. share: PEs that share what drains their rows, at
+    most. winners: words of the queue that drains of such PEs fill, 0 for the usual number.
     """
 
     channel_of: Int
@@ -54,6 +55,8 @@ class Placement:
     trimmed: bool = True
     slack: int = 0
     joined: bool = False
+    share: int = 1
+    winners: int = 0
 
     @property
     def stream_pes(self) -> list[int]:
@@ -154,10 +157,11 @@ def layer_design(
         table=columns.table_memory(layer),
         requantize=layer.requantize,
         fifo_depth=placement.queue or (MAP_FIFO_DEPTH if on_map else FIFO_DEPTH),
-        winner_depth=WINNER_DEPTH,
+        winner_depth=placement.winners or WINNER_DEPTH,
         trimmed=placement.trimmed,
         slack=placement.slack,
         joined=placement.joined and len(lanes) > 1,
+        share=placement.share,
     )
 
 

@@ -14,16 +14,19 @@ from jp_hw.schedule.compiled import jit
 from jp_hw.schedule.memories import MERGE_QUEUE, NEAR_MERGE
 
 MARKER, NONE = -1, -2
-DELAY = 7  # cycles from a drain slot to a word's first cycle in the winner queue
-FIFO_SLACK, WINNER_SLACK, MERGE_SLACK = 1, 6, 2
-ALL = -2  # every PE of a stream is popped
+DELAY = 9  # cycles from the choice of a word to drain to its first cycle in the winner queue
+FIFO_SLACK, WINNER_SLACK, MERGE_SLACK = 1, 8, 2
+ALL = -2  # every group of a stream is popped
 BEAT_QUEUE = 64  # beats that the tokenizer holds
 QUEUE = 512  # words of any queue, at most
 NEVER = 1 << 60
 
-# a PE: fetched column (0: marker, -1: none), cycle in which its walk ends, drain and the first cycle
-# that it can use, winner queue, and the first cycle in which it can ask its merge again
-COLUMN, END_OF_WALK, BUSY, LEFT, END, START, OUT, HEAD, COUNT, ACTIVE, ASKS = range(11)
+# a PE: fetched column (0: marker, -1: none), cycle in which its walk ends, whether a row waits for its
+# drain and since when, a cycle that a drain takes, outputs drained so far
+COLUMN, END_OF_WALK, PENDING, SINCE, TAKEN, OUT, ACTIVE = range(7)
+# a group: PE whose turn it is, words of its row that are left, whether a marker comes next, winner queue,
+# and the first cycle in which it can ask its merge again
+MEMBER, LEFT, MARK, HEAD, COUNT, ASKS = range(6)
 # a register stage of two words
 FIRST, SPARE = range(2)
 # a dispatcher: pipeline stages 1 and 2 (which holds two words), input row, markers sent for it; its
@@ -32,7 +35,7 @@ STAGE2, SPARE2, STAGE1, IN_ROW, REPEAT = range(5)
 # a bus: the stage that joins lanes (two words), stages 3 and 4, output register, PE waited for, and
 # the lane whose turn it is; its words are columns, too
 JOINED, SPARE_JOINED, STAGE3, STAGE4, SENT, WAITS, TURN = range(7)
-# a merge: PE whose queue is being popped (-1: none), and in the cycle before, and the one proposed
+# a merge: group whose queue is being popped (-1: none), and in the cycle before, and the one proposed
 # to come next, the words that the first two give, and the queue behind
 POPPING, BEFORE, PROPOSED, POPPED, SENDING, WORDS, AT_WORD = range(7)
 # a lane's buffer: level, read position, whether it was filled, ready, the word read, the one offered
@@ -81,56 +84,65 @@ def pop(p, lane, levels, heads, ready, depth):
 
 
 @jit
-def drain_step(p, pes, taps, pooled, queues, times, won, won_at, first_id, cycle):
-    """Use an idle cycle of a PE for its drain. taps: words of an output."""
-    word = NONE
-    if pes[p, BUSY]:
-        pes[p, LEFT] -= 1
-        if taps == 1 or pes[p, LEFT] % taps == 0:
-            if won[won_at + first_id + pes[p, OUT]]:
-                word = first_id + pes[p, OUT]
-            pes[p, OUT] += 1
-        if pes[p, LEFT] == 0:
-            pes[p, BUSY] = 0
-            pes[p, END] = 1
-    else:
-        word = MARKER
-        pes[p, END] = 0
-    if word != NONE:
-        place = (pes[p, HEAD] + pes[p, COUNT]) % QUEUE
-        queues[p, place] = word
-        times[p, place] = cycle + DELAY + pooled
-        pes[p, COUNT] += 1
-
-
-@jit
-def has_room(p, pes, times, limit, cycle):
-    """Whether a PE's winner queue said in this cycle that words may come; a word is there from its
+def has_room(g, groups, times, limit, cycle):
+    """Whether a group's winner queue said in this cycle that words may come; a word is there from its
     time on."""
-    level = pes[p, COUNT]
-    while level > limit and times[p, (pes[p, HEAD] + level - 1) % QUEUE] > cycle:
+    level = groups[g, COUNT]
+    while level > limit and times[g, (groups[g, HEAD] + level - 1) % QUEUE] > cycle:
         level -= 1
     return level <= limit
 
 
 @jit
-def pe_step(p, lanes, pes, levels, heads, fifo, ready, depth, room, outputs, taps, pooled, queues,
-            times, won, won_at, first_id, cycle):  # fmt: skip
+def group_step(g, first, last, lo, pes, groups, size, room, queues, times, won, won_at, ids, cycle):
+    """Advance what drains a group, PEs first..last-1 of a layer whose PEs begin at `lo`.
+
+    size: outputs of a row, words of an output, pooled. ids: of one PE.
+    """
+    outputs, taps, pooled = size[0], size[1], size[2]
+    p, word = first + groups[g, MEMBER], NONE
+    reads = pes[p, PENDING] and pes[p, SINCE] <= cycle
+    if not (groups[g, MARK] or reads) or not has_room(g, groups, times, room, cycle):
+        return
+    if groups[g, MARK]:
+        word, groups[g, MARK] = MARKER, 0
+    else:
+        if groups[g, LEFT] == 0:
+            groups[g, LEFT] = outputs * taps
+        groups[g, LEFT] -= 1
+        if groups[g, LEFT] % taps == 0:
+            out = (p - lo) * ids + pes[p, OUT]
+            pes[p, OUT] += 1
+            if won[won_at + out]:
+                word = out
+        pes[p, TAKEN] = cycle + 1
+        if pes[p, END_OF_WALK] > cycle + 1:
+            pes[p, END_OF_WALK] += 1
+        if groups[g, LEFT] == 0:
+            pes[p, PENDING] = 0
+            groups[g, MARK] = p + 1 == last
+            groups[g, MEMBER] = 0 if groups[g, MARK] else groups[g, MEMBER] + 1
+    if word != NONE:
+        place = (groups[g, HEAD] + groups[g, COUNT]) % QUEUE
+        queues[g, place] = word
+        times[g, place] = cycle + DELAY + pooled
+        groups[g, COUNT] += 1
+
+
+@jit
+def pe_step(p, lanes, pes, levels, heads, fifo, ready, depth, cycle):
     """Advance a PE; returns (MACs that it began, cycle in which it must be looked at again)."""
     end = pes[p, END_OF_WALK]
-    draining = pes[p, BUSY] or pes[p, END]
     column = pes[p, COLUMN]
-    column_ready = end - cycle <= 1 and not (column == 0 and draining)
+    column_ready = (
+        end - cycle <= 1 and pes[p, TAKEN] != cycle and not (column == 0 and pes[p, PENDING])
+    )
     fetch = column < 0 or column_ready
     macs = 0
-    may = draining and end <= cycle and pes[p, START] <= cycle
-    if may and has_room(p, pes, times, room, cycle):
-        drain_step(p, pes, taps, pooled, queues, times, won, won_at, first_id, cycle)
     if column >= 0 and column_ready:
         if column == 0:
-            pes[p, BUSY] = 1
-            pes[p, START] = cycle + 2
-            pes[p, LEFT] = outputs * taps
+            pes[p, PENDING] = 1
+            pes[p, SINCE] = cycle + 1
         else:
             macs = column
             end = cycle + 1 + macs
@@ -142,7 +154,7 @@ def pe_step(p, lanes, pes, levels, heads, fifo, ready, depth, room, outputs, tap
         full |= levels[p, lane] > 0
     left = end - (cycle + 1)
     waiting = pes[p, COLUMN] >= 0
-    active = full or waiting or left > 0 or pes[p, BUSY] or pes[p, END]
+    active = full or waiting or left > 0 or pes[p, PENDING]
     pes[p, ACTIVE] = active
     if not active:
         return macs, NEVER
@@ -152,21 +164,12 @@ def pe_step(p, lanes, pes, levels, heads, fifo, ready, depth, room, outputs, tap
 
 
 @jit
-def pes_step(lo, hi, lanes, wake, pes, levels, heads, fifo, ready, depths, size, queues, times, won,
-             won_at, ids, cycle):  # fmt: skip
-    """Advance the PEs of a layer that are awake; ids: of one PE. Returns MACs begun.
-
-    size: outputs of a row, words of an output, pooled.
-    """
+def pes_step(lo, hi, lanes, wake, pes, levels, heads, fifo, ready, depth, cycle):
+    """Advance the PEs of a layer that are awake. Returns MACs begun."""
     macs = 0
-    outputs, taps, pooled, depth = size[0], size[1], size[2], depths[0]
-    room = depths[1] - 1 - WINNER_SLACK - pooled
     for p in range(lo, hi):
         if wake[p] <= cycle:
-            did, wake[p] = pe_step(
-                p, lanes, pes, levels, heads, fifo, ready, depth, room, outputs, taps, pooled, queues,
-                times, won, won_at, (p - lo) * ids, cycle,
-            )  # fmt: skip
+            did, wake[p] = pe_step(p, lanes, pes, levels, heads, fifo, ready, depth, cycle)
             macs += did
     return macs
 
@@ -292,40 +295,40 @@ def merged(s, merges, memory):
 
 
 @jit
-def near_choice(s, lo, hi, merges, pes, queues, times, cycle):
-    """PE that a merge pops next (ALL: a marker from each, -1: none); it sees all queues at once."""
+def near_choice(s, lo, hi, merges, groups, queues, times, cycle):
+    """Group that a merge pops next (ALL: a marker from each, -1: none); it sees all queues at once."""
     popping, markers = merges[s, POPPING], 0
     if popping == ALL:
         return -1
-    for p in range(lo, hi):
-        if p == popping or pes[p, COUNT] == 0 or times[p, pes[p, HEAD]] > cycle:
+    for g in range(lo, hi):
+        if g == popping or groups[g, COUNT] == 0 or times[g, groups[g, HEAD]] > cycle:
             continue
-        if queues[p, pes[p, HEAD]] != MARKER:
-            return p
+        if queues[g, groups[g, HEAD]] != MARKER:
+            return g
         markers += 1
     return ALL if markers == hi - lo else -1
 
 
 @jit
-def far_choice(s, lo, hi, merges, pes, queues, times, room, cycle):
-    """The same where PEs ask a cycle late, in blocks, and what the first block proposes is popped."""
+def far_choice(s, lo, hi, merges, groups, queues, times, room, cycle):
+    """The same where groups ask a cycle late, in blocks, and what the first block proposes is popped."""
     chosen = merges[s, PROPOSED] if room else -1
     if chosen >= 0:
-        pes[chosen, ASKS] += 1
+        groups[chosen, ASKS] += 1
     merges[s, PROPOSED] = -1
     block = 4 if hi - lo <= 24 else (hi - lo + 5) // 6
     markers, first = 0, lo
     while first < hi:
         asking = -1
-        for p in range(first, min(first + block, hi)):
-            if pes[p, COUNT] == 0 or times[p, pes[p, HEAD]] + 1 > cycle:
+        for g in range(first, min(first + block, hi)):
+            if groups[g, COUNT] == 0 or times[g, groups[g, HEAD]] + 1 > cycle:
                 continue
-            if queues[p, pes[p, HEAD]] == MARKER:
-                markers += p not in (merges[s, POPPING], merges[s, BEFORE])
-            elif asking < 0 and pes[p, ASKS] <= cycle and merges[s, BEFORE] != ALL:
-                asking = p
+            if queues[g, groups[g, HEAD]] == MARKER:
+                markers += g not in (merges[s, POPPING], merges[s, BEFORE])
+            elif asking < 0 and groups[g, ASKS] <= cycle and merges[s, BEFORE] != ALL:
+                asking = g
         if asking >= 0:
-            pes[asking, ASKS] = cycle + 3
+            groups[asking, ASKS] = cycle + 3
             if merges[s, PROPOSED] < 0:
                 merges[s, PROPOSED] = asking
         first += block
@@ -335,22 +338,22 @@ def far_choice(s, lo, hi, merges, pes, queues, times, room, cycle):
 
 
 @jit
-def merge_step(s, merges, memory, lo, hi, pes, queues, times, ready, cycle):
-    """Advance the merge of a stream, PEs lo..hi-1; ready: whether the word that it offers is taken."""
+def merge_step(s, merges, memory, lo, hi, groups, queues, times, ready, cycle):
+    """Advance the merge of a stream, groups lo..hi-1; ready: whether the word that it offers is taken."""
     popping, popped = merges[s, POPPING], merges[s, POPPED]
     room = merges[s, WORDS] <= MERGE_QUEUE - 1 - MERGE_SLACK
     if hi - lo > NEAR_MERGE:
-        chosen = far_choice(s, lo, hi, merges, pes, queues, times, room, cycle)
+        chosen = far_choice(s, lo, hi, merges, groups, queues, times, room, cycle)
     else:
-        chosen = near_choice(s, lo, hi, merges, pes, queues, times, cycle) if room else -1
+        chosen = near_choice(s, lo, hi, merges, groups, queues, times, cycle) if room else -1
     word = NONE if chosen == -1 else MARKER
     if chosen >= 0:
-        word = queues[chosen, pes[chosen, HEAD]]
+        word = queues[chosen, groups[chosen, HEAD]]
     if popped != NONE:
         first, last = (lo, hi) if popping == ALL else (popping, popping + 1)
-        for p in range(first, last):
-            pes[p, HEAD] = (pes[p, HEAD] + 1) % QUEUE
-            pes[p, COUNT] -= 1
+        for g in range(first, last):
+            groups[g, HEAD] = (groups[g, HEAD] + 1) % QUEUE
+            groups[g, COUNT] -= 1
     if merges[s, WORDS] > 0 and ready:
         merges[s, AT_WORD] = (merges[s, AT_WORD] + 1) % MERGE_QUEUE
         merges[s, WORDS] -= 1
@@ -452,26 +455,27 @@ def empty(rows, words) -> Int:
     return np.full((rows, words), NONE, np.int64)
 
 
-def run(beats, classes, pe_first, lane_first, bus_first, stream_first, depths, sizes, stages_of,
-        ids, won, won_at, stream_pes, wire_first, readers, wire_of, deep, in_rows, completed,
+def run(beats, classes, pe_first, lane_first, bus_first, stream_first, group_first, group_pes,
+        depths, sizes, stages_of, ids, won, won_at, wire_first, readers, wire_of, deep, in_rows, completed,
         completed_at, tables, table_at, pointers, pointer_at, targets, lengths, limit
         ) -> tuple[Int, Int, Int]:  # fmt: skip
     """Simulate all frames; returns end cycles (frames,), busy cycles and MACs (layers,).
 
     Per layer: pe_first, lane_first, bus_first (a bus for each lane, or one for all), stream_first (one
     more than layers), depths (lane and winner queues), sizes (outputs of a row, words of an output,
-    pooled), stages_of its requantizers, ids per PE, won (by id, from won_at). Per stream: stream_pes
-    (first, last + 1). Wire 0 is the input's, wire 1 + s stream s's; readers: lanes, from wire_first.
+    pooled), stages_of its requantizers, ids per PE, won (by id, from won_at). Per stream: group_first
+    (one more than streams). Per group: group_pes (first, last + 1). Wire 0 is the input's, wire 1 + s stream s's; readers: lanes, from wire_first.
     Per lane: wire_of, deep (its buffer), in_rows, completed, tables (column of every id, -1: none),
     pointers and targets, lengths: PEs of a column with work.
     """
     frames, layers, lanes = beats.shape[0], len(pe_first) - 1, len(wire_of)
     count, streams, most = pe_first[-1], stream_first[-1], np.diff(lane_first).max()
-    pes, wake = np.zeros((count, 11), np.int64), np.full(count, NEVER, np.int64)
-    pes[:, COLUMN] = -1
+    pes, wake = np.zeros((count, 7), np.int64), np.full(count, NEVER, np.int64)
+    pes[:, COLUMN] = pes[:, TAKEN] = -1
+    groups = np.zeros((len(group_pes), 6), np.int64)
     levels, heads = np.zeros((count, most), np.int64), np.zeros((count, most), np.int64)
     fifo, ready = np.zeros((count, most, QUEUE), np.int32), np.ones((count, most), np.bool_)
-    queues, times = np.zeros((count, QUEUE), np.int32), np.zeros((count, QUEUE), np.int64)
+    queues, times = (np.zeros((len(groups), QUEUE), kind) for kind in (np.int32, np.int64))
     merges, merge_memory = empty(streams, 7), np.zeros((streams, MERGE_QUEUE), np.int32)
     merges[:, : PROPOSED + 1], merges[:, WORDS:] = -1, 0
     outs, stages = empty(1 + streams, 2), empty(streams, 8)
@@ -490,22 +494,22 @@ def run(beats, classes, pe_first, lane_first, bus_first, stream_first, depths, s
     buses[:, WAITS], buses[:, TURN] = -1, 0
     ends, busy, macs = (np.zeros(n, np.int64) for n in (frames, layers, layers))
     advance(
-        beats, classes, pe_first, lane_first, bus_first, stream_first, depths, sizes, stages_of, ids,
-        won, won_at, stream_pes, wire_first, readers, wire_of, deep, in_rows, completed, completed_at,
-        tables, table_at, pointers, pointer_at, targets, lengths, limit, pes, wake, levels, heads,
-        fifo, ready, queues, times, merges, merge_memory, outs, stages, states, took, done_lane, buffers,
-        memory, source, beat_queue, logits, stalled, buses, ends, busy, macs,
+        beats, classes, pe_first, lane_first, bus_first, stream_first, group_first, group_pes, depths,
+        sizes, stages_of, ids, won, won_at, wire_first, readers, wire_of, deep, in_rows, completed,
+        completed_at, tables, table_at, pointers, pointer_at, targets, lengths, limit, pes, wake, levels,
+        heads, fifo, ready, groups, queues, times, merges, merge_memory, outs, stages, states, took,
+        done_lane, buffers, memory, source, beat_queue, logits, stalled, buses, ends, busy, macs,
     )  # fmt: skip
     return ends, busy, macs
 
 
 @jit
-def advance(beats, classes, pe_first, lane_first, bus_first, stream_first, depths, sizes, stages_of,
-            ids, won, won_at, stream_pes, wire_first, readers, wire_of, deep, in_rows, completed,
-            completed_at, tables, table_at, pointers, pointer_at, targets, lengths, limit, pes, wake,
-            levels, heads, fifo, ready, queues, times, merges, merge_memory, outs, stages, states, took,
-            done_lane, buffers, memory, source, beat_queue, logits, stalled, buses, ends, busy, macs,
-            ):  # fmt: skip
+def advance(beats, classes, pe_first, lane_first, bus_first, stream_first, group_first, group_pes,
+            depths, sizes, stages_of, ids, won, won_at, wire_first, readers, wire_of, deep, in_rows,
+            completed, completed_at, tables, table_at, pointers, pointer_at, targets, lengths, limit, pes,
+            wake, levels, heads, fifo, ready, groups, queues, times, merges, merge_memory, outs, stages,
+            states, took, done_lane, buffers, memory, source, beat_queue, logits, stalled, buses, ends,
+            busy, macs):  # fmt: skip
     """The cycles of `run`, from the registers after reset to the last frame's end or the limit."""
     frames, layers = beats.shape[0], len(pe_first) - 1
     done, cycle = 0, 0
@@ -522,9 +526,24 @@ def advance(beats, classes, pe_first, lane_first, bus_first, stream_first, depth
             for bus in range(first_bus, last_bus):
                 stalled[bus] = stalls(bus, bus - first_bus, buses, lo, hi, ready, pointers, targets)
             macs[i] += pes_step(
-                lo, hi, last_bus - first_bus, wake, pes, levels, heads, fifo, ready, depths[i],
-                sizes[i], queues, times, won, won_at[i], ids[i], cycle,
-            )  # fmt: skip
+                lo,
+                hi,
+                last_bus - first_bus,
+                wake,
+                pes,
+                levels,
+                heads,
+                fifo,
+                ready,
+                depths[i, 0],
+                cycle,
+            )
+            free = depths[i, 1] - 1 - WINNER_SLACK - sizes[i, 2]
+            for g in range(group_first[stream_first[i]], group_first[stream_first[i + 1]]):
+                group_step(
+                    g, group_pes[g, 0], group_pes[g, 1], lo, pes, groups, sizes[i], free, queues, times,
+                    won, won_at[i], ids[i], cycle,
+                )  # fmt: skip
             for bus in range(first_bus, last_bus):
                 send(
                     buses[bus, SENT], bus - first_bus, lo, hi, pointers, targets, lengths, wake, pes,
@@ -541,7 +560,7 @@ def advance(beats, classes, pe_first, lane_first, bus_first, stream_first, depth
                     )
                     requantizer_step(s, stages, stages_of[i] - 1, outs, offer, taken)
                 merge_step(
-                    s, merges, merge_memory, stream_pes[s, 0], stream_pes[s, 1], pes, queues, times,
+                    s, merges, merge_memory, group_first[s], group_first[s + 1], groups, queues, times,
                     room, cycle,
                 )  # fmt: skip
             chosen = ALL

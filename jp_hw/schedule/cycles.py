@@ -47,14 +47,17 @@ def run_traffic(flow: Traffic, layers: Sequence[LayerDesign]) -> CycleReport:
 
     if any(max(layer.fifo_depth, layer.winner_depth) > QUEUE for layer in layers):
         raise ValueError(f"queues can be {QUEUE} words deep at most")
-    streams = [(layer, stream) for layer in layers for stream in layer.streams]
     lanes = [lane for layer in layers for lane in layer.lanes]
     parts = [lane for part in flow.layers for lane in part.lanes]
     numbers = {(layer.name, i): 0 for layer in layers for i in range(len(layer.streams))}
     wires = {(INPUT, 0): 0} | {key: 1 + i for i, key in enumerate(numbers)}
     wire_of = np.array([wires[lane.tensor, lane.stream] for lane in lanes])
     pe_first = _starts([layer.pes for layer in layers])
-    first = dict(zip([layer.name for layer in layers], pe_first, strict=False))
+    groups = [
+        [(first + one, count) for one, count in stream]
+        for layer, first in zip(layers, pe_first, strict=False)
+        for stream in layer.groups
+    ]
     rows = [_targets(lane.lengths) for lane in parts]
     target_at = _starts([len(targets) for _, targets, _ in rows])
     ends, busy, macs = run(
@@ -64,18 +67,14 @@ def run_traffic(flow: Traffic, layers: Sequence[LayerDesign]) -> CycleReport:
         _starts([len(layer.lanes) for layer in layers]),
         _starts([layer.buses for layer in layers]),
         _starts([len(layer.streams) for layer in layers]),
+        _starts([len(stream) for stream in groups]),
+        np.array([(one, one + count) for stream in groups for one, count in stream]),
         np.array([(layer.fifo_depth, layer.winner_depth) for layer in layers]),
         np.array([_sizes(layer) for layer in layers]),
         np.array([5 if layer.table is None else 6 for layer in layers]),
         np.array([len(p.won) // la.pes for p, la in zip(flow.layers, layers, strict=True)]),
         np.concatenate([part.won for part in flow.layers]),
         _starts([len(part.won) for part in flow.layers]),
-        np.array(
-            [
-                [first[la.name] + s.first_pe, first[la.name] + s.first_pe + s.pes]
-                for la, s in streams
-            ]
-        ),
         _starts(np.bincount(wire_of, minlength=len(wires)).tolist()),
         np.argsort(wire_of, kind="stable"),
         wire_of,

@@ -10,6 +10,7 @@ one token touches in one PE.
 
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import chain, pairwise
 
 import numpy as np
 
@@ -175,6 +176,7 @@ class LayerDesign:
     paired_roms: a PE's pointers and weights share a block RAM. block_ring: its accumulators are one.
     slack: tokens that find room before each of its lanes that carries a map, at least.
     joined: its lanes share one way to the PEs, and so one queue in each; one token of them a cycle.
+    share: so many PEs at most form a group, which shares what drains its rows (`jp_group`).
     """
 
     name: str
@@ -206,6 +208,17 @@ class LayerDesign:
     block_ring: bool = False
     slack: int = 0
     joined: bool = False
+    share: int = 1
+
+    @property
+    def groups(self) -> list[list[tuple[int, int]]]:
+        """Of every stream, first PE and number of PEs of each group: as even as can be."""
+        found = []
+        for stream in self.streams:
+            count = -(-stream.pes // self.share)
+            ends = [stream.first_pe + g * stream.pes // count for g in range(count + 1)]
+            found.append([(one, next_ - one) for one, next_ in pairwise(ends)])
+        return found
 
     @property
     def buses(self) -> int:
@@ -247,6 +260,16 @@ class LayerDesign:
         """Bits of a drained winner: accumulator, x, channel, marker."""
         return self.accumulator_bits + self.output_x_bits + self.channel_bits + 1
 
+    @property
+    def slot_pitch(self) -> int:
+        """Words from one PE's thresholds to the next one's in its group."""
+        return 1 << bits_for(self.slots - 1)
+
+    def queued_width(self, pes: int) -> int:
+        """Bits of a winner in the queue of a group of so many PEs: PE and slot stand for its channel."""
+        place = (pes - 1).bit_length() + bits_for(self.slots - 1)
+        return 1 + place + self.output_x_bits + self.accumulator_bits
+
     @cached_property
     def roms(self) -> list[Memory]:
         """Pointers and weights of the PEs; both in one memory where they share a block RAM."""
@@ -276,7 +299,26 @@ class LayerDesign:
         tables += [] if self.pool is None else [self.pool.rows, self.pool.columns]
         tables += [] if self.table is None else [self.table]
         posts = [stream.post for stream in self.streams]
-        return [*tables, *self.roms, *self.thresholds, *posts]
+        return [*tables, *self.roms, *self.group_thresholds, *posts]
+
+    @cached_property
+    def group_thresholds(self) -> list[Memory]:
+        """Thresholds of the PEs of each group, every PE's from a power of two on."""
+        pitch, found = self.slot_pitch, []
+        for first, count in chain.from_iterable(self.groups):
+            padded = [
+                np.concatenate(
+                    [
+                        np.resize(own[: self.slots], pitch)
+                        for own in (m.values[i] for m in self.thresholds[first : first + count])
+                    ]
+                )[: (count - 1) * pitch + self.slots]
+                for i in range(2)
+            ]
+            name = f"{self.name}_group{first:03}_thresholds"
+            fields = self.thresholds[first].fields
+            found.append(memory(name, *zip(fields, padded, strict=True)))
+        return found
 
 
 @dataclass(frozen=True)

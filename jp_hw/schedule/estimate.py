@@ -10,7 +10,7 @@ from math import log2
 
 from jp_hw.boards import KINDS, Budget
 from jp_hw.ir import INPUT
-from jp_hw.schedule.design import Lane, LayerDesign, Memory, bits_for
+from jp_hw.schedule.design import Lane, LayerDesign, Memory
 from jp_hw.schedule.memories import (
     BLOCK_ROM_BITS,
     LUT_QUEUE,
@@ -23,6 +23,8 @@ from jp_hw.schedule.memories import (
     read_blocks,
     ring_blocks,
     rom_blocks,
+    threshold_blocks,
+    winner_blocks,
     written_blocks,
 )
 
@@ -68,20 +70,9 @@ def rom(memory: Memory) -> Resources:
 def pe(layer: LayerDesign) -> Resources:
     """One PE of a layer, without the block RAMs of its pointers and weights, which differ by PE."""
     bits, ring, buses = layer.accumulator_bits, layer.ring_bits, layer.buses
-    two_sided = layer.requantize is not None and layer.requantize.signed
     work = 1 + layer.column_bits + ring + layer.value_bits
-    more = layer.pointers[0].fields[1].bits
-    entry = log2(layer.weights[0].depth)
-    table = layer.slots > 2 and not rom_blocks(layer.thresholds[0])
-    lut: float = 55 + 3.4 * ring + entry + 1.75 * more + (buses - 1) * (work + 17)
-    if layer.requantize is not None:  # the thresholds, and what compares them
-        lut += 0.7 * bits + 0.065 * bits * (layer.slots - 2 if table else 0)
-    lut += bits * two_sided + 47 * (layer.pool is not None)
-    if layer.block_ring:
-        lut += bits  # what goes around a word that is being written
-    elif ring > 6:
-        lut += bits * max(1, 1 << ring >> 8)  # what selects of RAM64M
-    lut += lutram(layer.winner_depth, _winner_bits(layer))
+    more, entry = layer.pointers[0].fields[1].bits, log2(layer.weights[0].depth)
+    lut: float = 33 + 1.6 * ring + entry + 1.75 * more + (buses - 1) * (work + 12)
     number = 0
     if layer.fifo_depth > LUT_QUEUE:
         number, lut = buses * written_blocks(layer.fifo_depth, work), lut + 1.8 * buses * work
@@ -89,41 +80,45 @@ def pe(layer: LayerDesign) -> Resources:
         lut += buses * lutram(layer.fifo_depth, work)
     if layer.block_ring:
         number += ring_blocks(layer)
+        lut += bits + 5  # what goes around a word that is being written
     else:
         lut += lutram(1 << ring, bits)
+        lut += bits * (max(1, 1 << ring >> 8) if ring > 6 else 0)  # what selects of RAM64M
+    ff: float = 12 + 8 * ring + 3 * layer.value_bits + entry + more
+    ff += buses * (3 * log2(layer.fifo_depth) + 2) + bits * (2 if layer.block_ring else 1)
     memories = [] if layer.paired_roms else [layer.pointers[0], layer.weights[0]]
     small = total(rom(m) for m in memories if not rom_blocks(m))
-    return Resources(round(lut), round(_pe_registers(layer)), 1, number) + small
+    return Resources(round(lut), round(ff), 1, number) + small
 
 
-def _winner_bits(layer: LayerDesign) -> int:
-    """Bits of a winner in its PE's queue, where its channel is only a slot."""
-    return 1 + bits_for(layer.slots - 1) + layer.output_x_bits + layer.accumulator_bits
-
-
-def _pe_registers(layer: LayerDesign) -> float:
-    """Flip-flops of a PE, register by register as `jp_pe_core` has them."""
-    bits, buses, slots = layer.accumulator_bits, layer.buses, layer.slots
-    fifo, winners = log2(layer.fifo_depth), log2(layer.winner_depth)
-    flags = 33 + 2 * buses
-    addresses = 10 * layer.ring_bits
-    column = 3 * layer.value_bits + log2(layer.weights[0].depth) + layer.pointers[0].fields[1].bits
-    queues = buses * 3 * fifo + 3 * winners + 2
-    places = log2(slots) + 3 + 2 * layer.output_x_bits * (layer.output_x_bits > 1)
-    sums = (2 if layer.block_ring else 1) * bits + (bits + 12 if layer.pool is not None else 0)
-    result = flags + addresses + column + queues + places + sums + 2 * _winner_bits(layer)
+def group(layer: LayerDesign, pes: int) -> Resources:
+    """What so many PEs share: what drains them, the thresholds but for block RAM, and the queue of winners."""
+    bits, pool, winner = layer.accumulator_bits, layer.pool is not None, layer.queued_width(pes)
+    lut: float = 18 + 2 * layer.ring_bits + 140 * pool
+    lut += bits * -(-(pes - 1) // 5)  # the words of all PEs or'ed
+    if layer.winner_depth > LUT_QUEUE:
+        lut += 20 + winner  # what goes around a word that is being written
+    else:
+        lut += lutram(layer.winner_depth, winner)
+    ff: float = 21 + 4 * layer.ring_bits + bits + 2 * winner + 2 * layer.output_x_bits + 23 * pool
+    ff += 3 * log2(layer.winner_depth) + 2
     if layer.requantize is not None:
-        result += min(0.7 * bits, 1.6 * (slots - 1)) * (1 + layer.requantize.signed)  # thresholds
-    return result
+        signed, words = layer.requantize.signed, (pes - 1) * layer.slot_pitch + layer.slots
+        lut += 16 + 0.7 * bits * (1 + signed)
+        ff += bits * min(0.7, layer.slots / 16) * (1 + signed)
+        if not threshold_blocks(layer):
+            lut += bits * min(1, words / 16) * -(-words // 64) * (1 + signed)
+    return Resources(round(lut), round(ff), 0, 0)
 
 
 def merges(layer: LayerDesign) -> Resources:
-    """The merges: words of all PEs or'ed, the choice of a PE, and a queue."""
+    """The merges: words of all groups or'ed, the choice of a group, and a queue."""
     width = layer.winner_width
     each = lutram(MERGE_QUEUE, width) + 22
-    lut = sum(width * (stream.pes - 1) / 5 + 4 * stream.pes + each for stream in layer.streams)
-    choice = sum(stream.pes * (3 if stream.pes > NEAR_MERGE else 1) for stream in layer.streams)
-    return Resources(round(lut), choice + 18 * len(layer.streams), 0, 0)
+    groups = [len(stream) for stream in layer.groups]
+    lut = sum(width * (count - 1) / 5 + 4 * count + each for count in groups)
+    choice = sum(count * (3 if count > NEAR_MERGE else 1) for count in groups)
+    return Resources(round(lut), choice + 18 * len(groups), 0, 0)
 
 
 def buffer(lane: Lane) -> Resources:
@@ -150,8 +145,9 @@ def input_map(layer: LayerDesign) -> Resources:
 def layer_resources(layer: LayerDesign) -> Resources:
     """A whole layer, its requantizer included, and the table of the input that it reads."""
     one, lanes = pe(layer), len(layer.lanes)
-    number = layer.pes * one.bram18 + pe_blocks(layer)
+    number = layer.pes * one.bram18 + pe_blocks(layer) + winner_blocks(layer)
     pes = Resources(layer.pes * one.lut, layer.pes * one.ff, layer.pes * one.dsp, number)
+    groups = total(group(layer, count) for stream in layer.groups for _, count in stream)
     counters = Resources(round(6 + 1.7 * layer.pes), round(165 + 1.15 * layer.pes), 0, 0)
     stages = 47 + 6.5 * layer.column_bits + 8 * layer.ring_bits + 2 * layer.pes
     dispatchers = Resources(50 * lanes, round(stages * lanes), 0, 0)
@@ -161,7 +157,9 @@ def layer_resources(layer: LayerDesign) -> Resources:
     buffers = total(buffer(lane) for lane in layer.lanes)
     table = Resources(0, 0, 0, 0) if layer.table is None else rom(layer.table)
     ends = input_map(layer)
-    return total((pes, merges(layer), counters, dispatchers, tables, posts, buffers, table, ends))
+    return total(
+        (pes, groups, merges(layer), counters, dispatchers, tables, posts, buffers, table, ends)
+    )
 
 
 def total(parts: Iterable[Resources]) -> Resources:

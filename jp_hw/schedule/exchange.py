@@ -41,6 +41,8 @@ STEPS = 6
 """So many layers' interleaved columns or streams are changed at most."""
 HEAVY = 5
 """Of so many layers, those that take most of the board, and of as many of the slowest."""
+TAKEN = 0.95
+"""The share of the block RAM that layers may take: the rest makes room for what waits (`search`)."""
 ROUNDS = 8
 """Ways are listed so many times, as long as that pays: each time only those around what was found, and
 what a layer costs depends on how its neighbours are computed."""
@@ -82,17 +84,15 @@ def exchange(
     board: Board,
     pes: int | None,
     start: Allocation,
-    hub: Allocation | None = None,
 ) -> Allocation:
     """An allocation of fewer cycles that the board holds, or the same one.
 
-    network: without interleaved columns. pes: at most so many in all. hub: what is looked around
-    first, though it may be more than the board holds.
+    network: without interleaved columns. pes: at most so many in all.
     """
-    limits = Limits(board.budget.usable, board.budget.usable.dsp if pes is None else pes)
+    usable = board.budget.usable
+    budget = usable.model_copy(update={"bram18": int(TAKEN * usable.bram18)})
+    limits = Limits(budget, usable.dsp if pes is None else pes)
     best = start
-    if hub is not None:
-        best = _Round(network, samples, limits, hub, start.cycles).best() or start
     for _ in range(ROUNDS):
         better = _Round(network, samples, limits, best, best.cycles).best()
         if better is None:
@@ -202,12 +202,9 @@ class _Round:
             every = self.samples.loads(inside, factors)
             wide = self.samples.loads(inside, factors, [layer.name for layer in network.layers])
             places = [
-                replace(
-                    place,
-                    channel_of=assign(
-                        load.work, min(max(len(place.channel_of), streams), load.channels)
-                    ),
-                    streams=streams,
+                load.placed(
+                    replace(place, streams=streams),
+                    assign(load.work, min(max(len(place.channel_of), streams), load.channels)),
                 )
                 for place, load, (_, streams) in zip(self.start.places, every, shape, strict=True)
             ]
@@ -239,7 +236,7 @@ class _Round:
         }
         buffers = [lane.buffer for lane in designs[layer.name].lanes]
         for channel_of in self.spreads(load):
-            place = replace(now, channel_of=channel_of)
+            place = load.placed(now, channel_of)
             if place.streams > len(channel_of):
                 continue
             design = layer_design(inside, layer, place, dict(designs))

@@ -59,10 +59,30 @@ def pair_blocks(pointers: Memory, weights: Memory) -> int:
 def pe_blocks(layer: LayerDesign) -> int:
     """Block RAMs of 18 kbit of all pointers, weights and thresholds of a layer."""
     pairs = zip(layer.pointers, layer.weights, strict=True)
-    thresholds = sum(rom_blocks(memory) for memory in layer.thresholds)
+    thresholds = threshold_blocks(layer)
     if layer.paired_roms:
         return thresholds + sum(pair_blocks(*pair) for pair in pairs)
     return thresholds + sum(rom_blocks(memory) for pair in pairs for memory in pair)
+
+
+def threshold_blocks(layer: LayerDesign) -> int:
+    """Block RAMs of 18 kbit of all thresholds of a layer: none of those that are small."""
+    word = sum(field.bits for field in layer.thresholds[0].fields)
+    most = max(count for stream in layer.groups for _, count in stream)
+    if ((most - 1) * layer.slot_pitch + layer.slots) * word < BLOCK_ROM_BITS:
+        return 0
+    return sum(rom_blocks(memory) for memory in layer.group_thresholds)
+
+
+def winner_blocks(layer: LayerDesign) -> int:
+    """Block RAMs of 18 kbit of all queues of winners of a layer, if they are block RAM."""
+    if layer.winner_depth <= LUT_QUEUE:
+        return 0
+    return sum(
+        written_blocks(layer.winner_depth, layer.queued_width(pes))
+        for stream in layer.groups
+        for _, pes in stream
+    )
 
 
 def lutram(depth: int, width: int) -> int:

@@ -6,8 +6,10 @@ cycle simulation of a few samples tells. So that judges.
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import product
+from typing import Any
 
-from jp_hw.boards import Board
+from jp_hw.boards import Board, Budget
 from jp_hw.ir import Network
 from jp_hw.schedule.allocate import (
     WORTH,
@@ -18,10 +20,9 @@ from jp_hw.schedule.allocate import (
     allocate,
     candidates,
     measured,
-    queued,
 )
 from jp_hw.schedule.buffers import with_buffers
-from jp_hw.schedule.build import FIFO_DEPTH, MAP_FIFO_DEPTH, input_memories
+from jp_hw.schedule.build import FIFO_DEPTH, MAP_FIFO_DEPTH, WINNER_DEPTH, input_memories
 from jp_hw.schedule.cycles import run_traffic
 from jp_hw.schedule.design import LayerDesign
 from jp_hw.schedule.estimate import estimate, with_memories
@@ -38,20 +39,28 @@ FULL_TRIES = 4
 """On a full board, where layers exchange what they have anyway, so many."""
 DEEP_TRIES = 3
 """So many layers are tried with deep queues at most."""
-LONGER_TRIES = 8
-"""Of so many layers, the slowest ones,"""
-LONGER = 2
-"""so many at most get the longest queues that LUTs hold while the others keep theirs."""
 DEEP = 512
 """Words of a deep queue: one block RAM of them."""
 QUEUES = (0, FIFO_DEPTH, MAP_FIFO_DEPTH, LUT_QUEUE, DEEP)
 """All words that a place's queues can have."""
 SLACKS = (0, 1024, 4096)
 """Tokens that may find room before a layer's lanes in block RAM, beside the usual ones in LUTs."""
-SLACK_TRIES = 8
-"""So many layers are tried with those at most, the slowest ones."""
-SLACK_GAIN = 0.997
-"""They must leave no more of the cycles than that: they take nothing but block RAM that is left."""
+WINNERS = (0, WINNER_DEPTH, LUT_QUEUE, DEEP)
+"""All words that the queue of a group's winners can have."""
+ROOM_TRIES = 8
+"""So many layers are given more room at most, the slowest ones,"""
+ROOM_ROUNDS = 2
+"""so many times,"""
+ROOM_GAIN = 0.997
+"""if no more of the cycles is left than that: it takes nothing but what nothing else has a use for."""
+ROOM: tuple[tuple[str, int], ...] = (
+    ("winner_depth", DEEP),
+    ("winner_depth", LUT_QUEUE),
+    ("slack", 1024),
+    ("slack", 4096),
+    ("fifo_depth", LUT_QUEUE),
+)
+"""What is tried: words for the winners of a group, tokens before a lane, words of a PE's queue."""
 GAIN = 0.99
 """Deeper queues must leave no more of the cycles than that."""
 IMAGES = 6
@@ -104,18 +113,14 @@ def search(network: Network, board: Board, pes: int | None) -> Allocation:
         found = _deepened(arrange)
         if found.cost < best.cost:
             best, queue = found, _worth_widening(other)
-    start = _allocating(best.allocation.candidates, board)
-    plain = exchange(network, samples, board, pes, start({}))
-
-    def exchanged(queues: Queues) -> Allocation:
-        if not queues:
-            return plain
-        hub = replace(plain, places=queued(network, plain.places, queues))
-        return exchange(network, samples, board, pes, start(queues), hub)
-
-    found = _deepened(exchanged, alone=True)
-    best = min(best, found, key=lambda found: found.cost)
-    return _slackened(best.allocation, board)
+    start = _allocating(best.allocation.candidates, board)({})
+    return min(
+        (
+            _roomier(each, board)
+            for each in (best.allocation, exchange(network, samples, board, pes, start))
+        ),
+        key=_cost,
+    )
 
 
 def _allocating(tried: Candidates, board: Board) -> Arrange:
@@ -127,9 +132,9 @@ def _worth_widening(allocation: Allocation) -> list[str]:
     return slowest + [name for name in allocation.uneven if name not in slowest]
 
 
-def _deepened(arrange: Arrange, *, alone: bool = False) -> Found:
+def _deepened(arrange: Arrange) -> Found:
     """The allocation with deeper queues, as far as that makes it faster: the deepest that LUTs hold in
-    all layers (before that, with `alone`, in those that gain most), then block RAM in the slowest ones.
+    all layers, then block RAM in the slowest ones.
 
     They may cost PEs. And only neighbours on a map, which share their channels, keep some PEs busy
     while others wait.
@@ -145,8 +150,6 @@ def _deepened(arrange: Arrange, *, alone: bool = False) -> Found:
     deeper = [dict.fromkeys(maps, LUT_QUEUE), *({name: DEEP} for name in maps[:DEEP_TRIES])]
     if best.candidates.network.dense:
         deeper = []
-    elif alone and (some := _worth_lengthening(flow, best.layers, maps[:LONGER_TRIES], cycles)):
-        deeper.insert(0, some)
     for more in deeper:
         wanted = queues | more
         free = run_traffic(flow, _with_queues(best.layers, wanted))
@@ -165,59 +168,57 @@ def _deepened(arrange: Arrange, *, alone: bool = False) -> Found:
     return Found(best, cycles * _worth(best))
 
 
-def _worth_lengthening(
-    flow: Traffic, layers: Sequence[LayerDesign], names: Sequence[str], cycles: float
-) -> dict[str, int]:
-    """Of some layers those whose longer queues would make the design faster, with their words: one after
-    the other, always the one that brings most. cycles: per image, as it is."""
-    queues: dict[str, int] = {}
-    for _ in range(LONGER):
-        others = {
-            name: run_traffic(
-                flow, _with_queues(layers, queues | {name: LUT_QUEUE})
-            ).cycles_per_image
-            for name in names
-            if name not in queues
-        }
-        best = min(others, key=others.__getitem__, default=None)
-        if best is None or others[best] > GAIN * cycles:
-            break
-        queues[best], cycles = LUT_QUEUE, others[best]
-    return queues
+def _roomier(found: Allocation, board: Board) -> Allocation:
+    """The allocation with more room for what waits in some layers, as far as that makes it faster.
 
-
-def _slackened(found: Allocation, board: Board) -> Allocation:
-    """The allocation with room for more tokens before some layers, as far as that makes it faster.
-
-    It takes block RAM that nothing else has a use for. Layers then wait less for one another where they
-    have more to do in one part of a frame than in another.
+    It takes what is left of the board. Layers then wait less for one another where they have more to do
+    in one part of a frame than in another.
     """
     images = _images(found)
     if images < 2 or found.candidates.network.dense:
         return found
     flow, budget = _flow(found, images), board.budget.usable
     cycles = run_traffic(flow, found.layers).cycles_per_image
-    for name in found.order[:SLACK_TRIES]:
-        for tokens in SLACKS[1:]:
-            roomy = tuple(
-                replace(
-                    layer,
-                    slack=tokens if layer.name == name else layer.slack,
-                    block_ring=False,  # chosen anew
-                )
-                for layer in found.layers
-            )
-            layers = with_memories(with_buffers(found.candidates.network, roomy), budget)
+    for _ in range(ROOM_ROUNDS):
+        before = cycles
+        for (kind, size), name in product(ROOM, found.order[:ROOM_TRIES]):
+            own = next(layer for layer in found.layers if layer.name == name)
+            if size <= getattr(own, kind) or not (kind == "winner_depth" or _on_map([own], name)):
+                continue
+            layers = _with_room(found, name, kind, size, budget)
             if estimate(layers).exceeds(budget):
-                break
+                continue
             faster = run_traffic(flow, layers).cycles_per_image
-            if faster <= SLACK_GAIN * cycles:
+            if faster <= ROOM_GAIN * cycles:
                 places = [
-                    replace(place, slack=layer.slack)
-                    for place, layer in zip(found.places, layers, strict=True)
+                    replace(place, slack=own.slack, queue=own.fifo_depth, winners=own.winner_depth)
+                    for place, own in zip(found.places, layers, strict=True)
                 ]
                 found, cycles = replace(found, layers=layers, places=places), faster
+        if cycles == before:
+            break
     return found
+
+
+def _with_room(
+    found: Allocation, name: str, kind: str, size: int, budget: Budget
+) -> tuple[LayerDesign, ...]:
+    """The layers with more room for what waits in one of them."""
+    more: dict[str, Any] = {kind: size}
+    roomy = tuple(
+        replace(layer, block_ring=False, **(more if layer.name == name else {}))
+        for layer in found.layers
+    )
+    return with_memories(with_buffers(found.candidates.network, roomy), budget)
+
+
+def _cost(allocation: Allocation) -> float:
+    """Cycles per image, and PEs to the power that they are worth."""
+    images = _images(allocation)
+    cycles = allocation.cycles
+    if images >= 2:
+        cycles = run_traffic(_flow(allocation, images), allocation.layers).cycles_per_image
+    return cycles * _worth(allocation)
 
 
 def _worth(allocation: Allocation) -> float:

@@ -1,8 +1,11 @@
-// Which accumulator a PE reads next while it drains an output row, or clears its ring after reset.
+// Which accumulator of which PE is read next: output rows, of one PE after the other, and the clearing of
+// all rings after reset.
 //
-// Contract: after reset it clears: 1 << RingBits steps over all addresses, clearing_o high. Then
-// start_i begins the drain of the next output row; busy_o is high while there are words to read, and
-// each step_i takes one. After the last one end_o is high until one more step_i: the row's marker.
+// Contract: after reset all PEs clear their rings together: 1 << RingBits cycles over all addresses. Then
+// pending_i says which PEs have a finished output row. They take turns, the first one first: as long as
+// pending_i is high for the PE whose turn it is, a cycle with step_i takes one word of it, which read_o says;
+// done_o comes with its last one, and pending_i must be low in the next cycle. After the last PE's last word,
+// a cycle with step_i takes the row's marker, which end_o says.
 // Rows are RowWords words apart. Without pooling (Pool = 0) a row is MapWidth * Slots words. With it, every output is a pass over
 // its window of PoolRows x PoolCols words, for all slots of an x, then the next x; rows and columns
 // of the window are live (on the map) and last (needed by no later window) as the tables say.
@@ -10,6 +13,7 @@
 //   live_o: the word counts                           erase_o: the word must be cleared
 module jp_drain #(
     parameter Prefix = "",  // Prefix_pool_rows.mem, Prefix_pool_columns.mem: {last, live}
+    parameter int Pes = 1,
     parameter int RingBits = 1,
     parameter int Slots = 1,
     parameter int MapWidth = 1,
@@ -27,10 +31,10 @@ module jp_drain #(
 ) (
     input  logic                clk_i,
     input  logic                rst_ni,
-    input  logic                start_i,
+    input  logic [Pes-1:0]      pending_i,
     input  logic                step_i,
-    output logic                clearing_o,
-    output logic                busy_o,
+    output logic [Pes-1:0]      read_o,
+    output logic [Pes-1:0]      done_o,
     output logic                end_o,
     output logic [RingBits-1:0] addr_o,
     output logic                emit_o,
@@ -38,43 +42,51 @@ module jp_drain #(
     output logic                live_o,
     output logic                erase_o
 );
-  logic row_end, clear_end;
+  logic clearing_q, end_q, row_end, clear_end, take;
+  logic [Pes-1:0] turn_q, next_turn;
+
+  assign take = clearing_q || (step_i && !end_q && |(pending_i & turn_q));
+  assign read_o = {Pes{take}} & (turn_q | {Pes{clearing_q}});
+  assign done_o = {Pes{take && row_end && !clearing_q}} & turn_q;
+  assign end_o = step_i && end_q;
+  if (Pes == 1) begin : g_alone
+    assign next_turn = 1'b1;
+  end else begin : g_turns
+    assign next_turn = {turn_q[Pes-2:0], turn_q[Pes-1]};
+  end
 
   always_ff @(posedge clk_i) begin
     if (!rst_ni) begin
-      clearing_o <= 1'b1;
-      busy_o <= 1'b1;
-      end_o <= 1'b0;
-    end else if (start_i) begin
-      busy_o <= 1'b1;
-    end else if (step_i) begin
-      if (busy_o) begin
-        busy_o <= !(clearing_o ? clear_end : row_end);
-        end_o <= !clearing_o && row_end;
-        if (clear_end) clearing_o <= 1'b0;
-      end else begin
-        end_o <= 1'b0;
-      end
+      clearing_q <= 1'b1;
+      end_q <= 1'b0;
+      turn_q <= Pes'(1);
+    end else begin
+      if (clear_end) clearing_q <= 1'b0;
+      end_q <= done_o[Pes-1] || (end_q && !step_i);
+      if (|done_o) turn_q <= next_turn;
     end
   end
 
   if (Pool == 0) begin : g_row
     localparam int Words = MapWidth * Slots;
     localparam int Between = RowWords - Words;  // never read
-    logic [RingBits-1:0] left_q;  // words that are left, counted upwards, to -1
+    logic [RingBits-1:0] left_q, step;  // left: words that are left, counted upwards, to -1
     assign row_end = left_q == '1;
-    assign clear_end = row_end;
-    assign {emit_o, first_o, live_o, erase_o} = {!clearing_o, 3'b111};
+    assign clear_end = clearing_q && row_end;
+    assign {emit_o, first_o, live_o, erase_o} = {!clearing_q, 3'b111};
+
+    always_comb begin
+      step = RingBits'(1);
+      if (row_end && !clearing_q) step = turn_q[Pes-1] ? RingBits'(Between + 1) : RingBits'(1 - Words);
+    end
 
     always_ff @(posedge clk_i) begin
       if (!rst_ni) begin
         addr_o <= '0;
         left_q <= '0;
-      end else if (start_i) begin
-        left_q <= RingBits'(-Words);
-      end else if (step_i && busy_o) begin
-        addr_o <= addr_o + (Between != 0 && row_end && !clearing_o ? RingBits'(Between + 1) : RingBits'(1));
-        left_q <= left_q + 1'b1;
+      end else if (take) begin
+        addr_o <= addr_o + step;
+        left_q <= row_end ? RingBits'(-Words) : left_q + 1'b1;
       end
     end
   end else begin : g_pool
@@ -114,19 +126,20 @@ module jp_drain #(
     assign x_end = x_q == XBits'(OutWidth - 1);
     assign y_end = y_q == YBits'(OutHeight - 1);
     assign row_end = dx_end && dy_end && slot_end && x_end;
-    assign clear_end = clearing_o && addr_o == '1;
+    assign clear_end = clearing_q && addr_o == '1;
 
-    assign emit_o = dx_end && dy_end && !clearing_o;
+    assign emit_o = dx_end && dy_end && !clearing_q;
     assign first_o = dx_q == '0 && dy_q == '0;
     assign live_o = live_y[dy_q] && live_x[dx_q];
-    assign erase_o = clearing_o || (last_y[dy_q] && last_x[dx_q]);
+    assign erase_o = clearing_q || (last_y[dy_q] && last_x[dx_q]);
 
     always_comb begin
-      if (clearing_o) step = clear_end ? RingBits'(First + 1) : RingBits'(1);
+      if (clearing_q) step = clear_end ? RingBits'(First + 1) : RingBits'(1);
       else if (!dx_end) step = RingBits'(Slots);
       else if (!dy_end) step = RingBits'(RowWords - Across);
       else if (!slot_end) step = RingBits'(1 - Window);
       else if (!x_end) step = RingBits'(StrideX * Slots - (Slots - 1) - Window);
+      else if (!turn_q[Pes-1]) step = RingBits'(-Row);
       else if (!y_end) step = RingBits'(StrideY * RowWords - Row);
       else step = RingBits'((MapHeight - (OutHeight - 1) * StrideY) * RowWords - Row);
     end
@@ -135,14 +148,14 @@ module jp_drain #(
       if (!rst_ni) begin
         addr_o <= '0;
         {dx_q, dy_q, slot_q, x_q, y_q} <= '0;
-      end else if (step_i && busy_o) begin
+      end else if (take) begin
         addr_o <= addr_o + step;
-        if (!clearing_o) begin
+        if (!clearing_q) begin
           dx_q <= dx_end ? '0 : dx_q + 1'b1;
           if (dx_end) dy_q <= dy_end ? '0 : dy_q + 1'b1;
           if (dx_end && dy_end) slot_q <= slot_end ? '0 : slot_q + 1'b1;
           if (dx_end && dy_end && slot_end) x_q <= x_end ? '0 : x_q + 1'b1;
-          if (row_end) y_q <= y_end ? '0 : y_q + 1'b1;
+          if (row_end && turn_q[Pes-1]) y_q <= y_end ? '0 : y_q + 1'b1;
         end
       end
     end

@@ -1,4 +1,4 @@
-// One layer: lane dispatchers, buses to an array of PEs, and the merges of their winners.
+// One layer: lane dispatchers, buses to an array of PEs in groups, and the merges of their winners.
 //
 // Contract: takes one token stream per lane, gives Streams streams of winners {marker, channel, x,
 // accumulator}, each with a marker after each output row; stream s has the PEs from StreamFirst[s]
@@ -13,6 +13,7 @@ module jp_layer #(
     parameter int Joined = 0,
     localparam int Buses = Joined != 0 ? 1 : Lanes,
     parameter int Pes = 1,
+    parameter int Share = 1,          // PEs of a group, at most
     parameter [32*Lanes-1:0] LaneHeight = 1,
     parameter [32*Lanes-1:0] LaneWidth = 1,
     parameter [32*Lanes-1:0] LaneValueBits = 8,
@@ -142,20 +143,31 @@ module jp_layer #(
   assign unused = &{1'b0, token_i};
 
   // ---- PEs
-  logic [Pes-1:0] pe_valid, pe_marker, pe_pop, pe_mac, pe_busy;
-  logic [Pes*WinnerWidth-1:0] pe_winner;
+  logic [Pes-1:0] pe_mac, pe_busy;
 
   for (genvar s = 0; s < Streams; s++) begin : g_stream
-    for (genvar p = StreamFirst[32*s +: 32]; p < StreamFirst[32*(s+1) +: 32]; p++) begin : g_pe
-      localparam logic [23:0] Number = {8'h30 + 8'((p / 100) % 10), 8'h30 + 8'((p / 10) % 10), 8'h30 + 8'(p % 10)};
-      logic [Buses-1:0] work_valid, work_ready;
-      for (genvar b = 0; b < Buses; b++) begin : g_bus
-        assign work_valid[b] = bus_valid[b][p];
-        assign bus_ready[b][p] = work_ready[b];
+    // PEs are shared out among groups as evenly as can be
+    localparam int Start = StreamFirst[32*s +: 32];
+    localparam int Count = StreamFirst[32*(s+1) +: 32] - Start;
+    localparam int Groups = (Count + Share - 1) / Share;
+    logic [Groups-1:0] valid, marker, pop;
+    logic [Groups*WinnerWidth-1:0] winner;
+
+    for (genvar g = 0; g < Groups; g++) begin : g_group
+      localparam int First = Start + g * Count / Groups;
+      localparam int Size = Start + (g + 1) * Count / Groups - First;
+      logic [Size*Buses-1:0] work_valid, work_ready;
+      for (genvar p = 0; p < Size; p++) begin : g_pe
+        for (genvar b = 0; b < Buses; b++) begin : g_bus
+          assign work_valid[p*Buses + b] = bus_valid[b][First + p];
+          assign bus_ready[b][First + p] = work_ready[p*Buses + b];
+        end
       end
-      jp_pe #(
-          .Prefix({Prefix, "_pe", Number}),
+      jp_group #(
+          .Prefix(Prefix),
           .PoolPrefix(Prefix),
+          .First(First),
+          .Pes(Size),
           .Buses(Buses),
           .ColumnBits(ColumnBits),
           .Columns(Columns),
@@ -183,34 +195,32 @@ module jp_layer #(
           .StrideX(StrideX),
           .PadY(PadY),
           .PadX(PadX),
-          .FirstChannel((p - StreamFirst[32*s +: 32]) * Slots),
+          .FirstChannel((First - Start) * Slots),
           .ChannelBits(ChannelBits),
           .OutXBits(OutXBits),
           .TwoSided(TwoSided),
           .FifoDepth(FifoDepth),
           .WinnerDepth(WinnerDepth)
-      ) u_pe (
+      ) u_group (
           .clk_i, .rst_ni,
           .work_valid_i(work_valid),
           .work_ready_o(work_ready),
           .work_i(pe_work),
-          .winner_valid_o(pe_valid[p]),
-          .winner_marker_o(pe_marker[p]),
-          .winner_pop_i(pe_pop[p]),
-          .winner_o(pe_winner[p*WinnerWidth +: WinnerWidth]),
-          .count_mac_o(pe_mac[p]),
-          .busy_o(pe_busy[p])
+          .winner_valid_o(valid[g]),
+          .winner_marker_o(marker[g]),
+          .winner_pop_i(pop[g]),
+          .winner_o(winner[g*WinnerWidth +: WinnerWidth]),
+          .count_mac_o(pe_mac[First +: Size]),
+          .busy_o(pe_busy[First +: Size])
       );
     end
 
-    localparam int First = StreamFirst[32*s +: 32];
-    localparam int Count = StreamFirst[32*(s+1) +: 32] - First;
-    jp_merge #(.Inputs(Count), .Width(WinnerWidth)) u_merge (
+    jp_merge #(.Inputs(Groups), .Width(WinnerWidth)) u_merge (
         .clk_i, .rst_ni,
-        .valid_i(pe_valid[First +: Count]),
-        .marker_i(pe_marker[First +: Count]),
-        .pop_o(pe_pop[First +: Count]),
-        .data_i(pe_winner[First*WinnerWidth +: Count*WinnerWidth]),
+        .valid_i(valid),
+        .marker_i(marker),
+        .pop_o(pop),
+        .data_i(winner),
         .valid_o(winner_valid_o[s]),
         .ready_i(winner_ready_i[s]),
         .data_o(winner_o[s*WinnerWidth +: WinnerWidth])

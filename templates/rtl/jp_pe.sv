@@ -1,9 +1,8 @@
-// A processing element (jp_pe_core) with its column pointers, weights and thresholds.
+// A processing element (jp_pe_core) with its column pointers and weights.
 //
 // Contract: that of jp_pe_core; with PairedRoms, work names a column by the complement of its number.
 module jp_pe #(
-    parameter Prefix = "",  // of its memory images: _pointers.mem, _weights.mem (or _roms.mem), _thresholds.mem
-    parameter PoolPrefix = "",       // of the tables of jp_drain
+    parameter Prefix = "",  // of its memory images: _pointers.mem and _weights.mem, or _roms.mem
     parameter int Buses = 1,
     parameter int ColumnBits = 1,
     parameter int Columns = 2,       // words of the pointer memory
@@ -18,41 +17,23 @@ module jp_pe #(
     parameter int AccBits = 16,
     parameter int PairedRoms = 0,    // whether pointers and weights share a block RAM
     parameter int BlockRing = 0,
-    parameter int Slots = 1,
-    parameter int MapWidth = 1,      // sums of a row, per slot
-    parameter int MapHeight = 1,
-    parameter int RowWords = MapWidth * Slots,  // from one row of sums to the next
-    parameter int OutWidth = 1,      // outputs of a row, per slot: the same without pooling
-    parameter int OutHeight = 1,
-    parameter int Pool = 0,
-    parameter int PoolRows = 1,
-    parameter int PoolCols = 1,
-    parameter int StrideY = 1,
-    parameter int StrideX = 1,
-    parameter int PadY = 0,
-    parameter int PadX = 0,
-    parameter int FirstChannel = 0,
-    parameter int ChannelBits = 1,
-    parameter int OutXBits = 1,
-    parameter int TwoSided = 0,
     parameter int FifoDepth = 16,
-    parameter int WinnerDepth = 16,
-    localparam int WorkWidth = 1 + ColumnBits + RingBits + ValueBits,
-    localparam int WinnerWidth = 1 + ChannelBits + OutXBits + AccBits
+    localparam int WorkWidth = 1 + ColumnBits + RingBits + ValueBits
 ) (
     input  logic                       clk_i,
     input  logic                       rst_ni,
     input  logic [Buses-1:0]           work_valid_i,
     output logic [Buses-1:0]           work_ready_o,
     input  logic [Buses*WorkWidth-1:0] work_i,
-    output logic                       winner_valid_o,
-    output logic                       winner_marker_o,
-    input  logic                       winner_pop_i,
-    output logic [WinnerWidth-1:0]     winner_o,
+    output logic                       pending_o,
+    input  logic                       done_i,
+    input  logic                       drain_i,
+    input  logic [RingBits-1:0]        drain_addr_i,
+    input  logic                       drain_erase_i,
+    output logic [AccBits-1:0]         drained_o,
     output logic                       count_mac_o,
     output logic                       busy_o
 );
-  localparam int SlotBits = Slots > 1 ? $clog2(Slots) : 1;
   localparam int EntryBits = $clog2(Entries);
 
   logic pointer_en;
@@ -60,8 +41,6 @@ module jp_pe #(
   logic [MoreBits+StartBits-1:0] pointer;
   logic [EntryBits-1:0] entry_addr;
   logic [OffsetBits+WeightBits-1:0] entry;
-  logic [SlotBits-1:0] slot;
-  logic [2*AccBits-1:0] thresholds;
 
   if (PairedRoms != 0) begin : g_pair
     localparam int PointerBits = MoreBits + StartBits;
@@ -88,13 +67,8 @@ module jp_pe #(
         .clk_i, .en_i(1'b1), .addr_i(entry_addr), .data_o(entry)
     );
   end
-  jp_rom #(.File({Prefix, "_thresholds.mem"}), .Width(2 * AccBits),
-           .Depth(Slots > 1 ? Slots : 2), .AddrBits(SlotBits)) u_thresholds (
-      .clk_i, .en_i(1'b1), .addr_i(slot), .data_o(thresholds)
-  );
 
   jp_pe_core #(
-      .PoolPrefix(PoolPrefix),
       .Buses(Buses),
       .ColumnBits(ColumnBits),
       .RingBits(RingBits),
@@ -107,36 +81,16 @@ module jp_pe #(
       .Entries(Entries),
       .AccBits(AccBits),
       .BlockRing(BlockRing),
-      .Slots(Slots),
-      .MapWidth(MapWidth),
-      .MapHeight(MapHeight),
-      .RowWords(RowWords),
-      .OutWidth(OutWidth),
-      .OutHeight(OutHeight),
-      .Pool(Pool),
-      .PoolRows(PoolRows),
-      .PoolCols(PoolCols),
-      .StrideY(StrideY),
-      .StrideX(StrideX),
-      .PadY(PadY),
-      .PadX(PadX),
-      .ChannelBits(ChannelBits),
-      .OutXBits(OutXBits),
-      .TwoSided(TwoSided),
-      .FifoDepth(FifoDepth),
-      .WinnerDepth(WinnerDepth)
+      .FifoDepth(FifoDepth)
   ) u_core (
       .clk_i, .rst_ni,
       .work_valid_i, .work_ready_o, .work_i,
-      .winner_valid_o, .winner_marker_o, .winner_pop_i, .winner_o,
+      .pending_o, .done_i, .drain_i, .drain_addr_i, .drain_erase_i, .drained_o,
       .count_mac_o, .busy_o,
-      .first_channel_i(ChannelBits'(FirstChannel)),
       .pointer_en_o(pointer_en),
       .pointer_addr_o(pointer_addr),
       .pointer_i(pointer),
       .entry_addr_o(entry_addr),
-      .entry_i(entry),
-      .slot_o(slot),
-      .thresholds_i(thresholds)
+      .entry_i(entry)
   );
 endmodule
