@@ -9,6 +9,7 @@ from cocotb.triggers import ClockCycles, RisingEdge
 from rtl_tests.pools import from_parameters, words
 from rtl_tests.streams import job, parameter, reset, seeded, start, until
 
+PES = parameter("Pes")
 RING, SLOTS = 1 << parameter("RingBits"), parameter("Slots")
 HEIGHT, WORDS = parameter("OutHeight"), parameter("MapWidth") * SLOTS
 ROW = parameter("RowWords")
@@ -32,67 +33,82 @@ def expected(number: int) -> list[Word]:
 
 
 class Driver:
-    """Steps at random; starts a row when told so; records the words that steps take."""
+    """Steps at random; PEs have rows to drain as told; records the words that are read, by PE."""
 
     def __init__(self, dut: Any, rng: Random, pause: float) -> None:
         self.dut, self.rng, self.pause = dut, rng, pause
-        self.starts = 0
+        self.rows_left = [0] * PES
         self.clear()
-        dut.start_i.value = 0
+        dut.pending_i.value = 0
         dut.step_i.value = 0
         cocotb.start_soon(self.run())
 
     def clear(self) -> None:
         self.cleared: list[Word] = []
-        self.rows: list[list[Word]] = []
+        self.rows: list[list[list[Word]]] = []  # by row, then PE
+        self.now: list[list[Word]] = [[]]
         self.ends = 0
+
+    def add(self, rows: int) -> None:
+        self.rows_left = [left + rows for left in self.rows_left]
 
     async def run(self) -> None:
         dut = self.dut
         while True:
             await RisingEdge(dut.clk_i)
             if dut.rst_ni.value != 1:
-                dut.start_i.value = 0
+                dut.pending_i.value = 0
+                self.clear()
                 continue
-            started, stepped = dut.start_i.value == 1, dut.step_i.value == 1
-            busy, end = int(dut.busy_o.value), int(dut.end_o.value)
-            assert not (busy and end)
-            if started:
-                assert not busy
-                assert not end
-                self.rows.append([])
-            elif stepped and busy:
-                word = tuple(
-                    int(handle.value)
-                    for handle in (dut.addr_o, dut.emit_o, dut.first_o, dut.live_o, dut.erase_o)
-                )
-                (self.cleared if dut.clearing_o.value == 1 else self.rows[-1]).append(word)
-            elif stepped and end:
+            read, done, end = (int(h.value) for h in (dut.read_o, dut.done_o, dut.end_o))
+            pending = int(dut.pending_i.value)
+            assert done & ~read == 0
+            word = tuple(
+                int(handle.value)
+                for handle in (dut.addr_o, dut.emit_o, dut.first_o, dut.live_o, dut.erase_o)
+            )
+            if len(self.cleared) < RING:
+                assert read == (1 << PES) - 1
+                assert not (done or end)
+                self.cleared.append(word)
+            elif read:
+                assert dut.step_i.value == 1
+                assert read == 1 << (len(self.now) - 1), "not this PE's turn"
+                assert read & pending
+                self.now[-1].append(word)
+            if done:
+                assert read == done
+                self.rows_left[len(self.now) - 1] -= 1
+                self.now.append([])
+            if end:
+                assert not read
+                assert dut.step_i.value == 1
+                assert len(self.now) == PES + 1
+                self.rows.append(self.now[:-1])
+                self.now = [[]]
                 self.ends += 1
-            # may the next edge start a row: nothing is left after this edge's step
-            await cocotb.triggers.ReadOnly()
-            idle = dut.busy_o.value == 0 and dut.end_o.value == 0
-            await cocotb.triggers.Timer(1, "ns")
-            begin = idle and self.starts > 0 and self.rng.random() >= self.pause
-            self.starts -= begin
-            dut.start_i.value = int(begin)
+            for p, left in enumerate(self.rows_left):  # never the cycle after done_o
+                if not pending >> p & 1 and left and self.rng.random() >= self.pause:
+                    pending |= 1 << p
+            dut.pending_i.value = pending & ~done
             dut.step_i.value = int(self.rng.random() >= self.pause)
 
 
 @cocotb.test()
 @cocotb.parametrize(pause=(0.0, 0.4))
 async def rows(dut: Any, pause: float) -> None:
-    """Four frames, after the clearing: every word once, in order, and an end after each row."""
+    """Four frames, after the clearing: every word of every PE once, in order, an end after each row."""
     driver = Driver(dut, seeded(dut, "rows", pause), pause)
-    count = driver.starts = 4 * HEIGHT
+    count = 4 * HEIGHT
+    driver.add(count)
     await start(dut)
     await until(dut, lambda: driver.ends == count, 60_000)
     await ClockCycles(dut.clk_i, 5)
     assert [word[0] for word in driver.cleared] == list(range(RING))
     assert all(erase and not emit for _, emit, _, _, erase in driver.cleared)
-    assert driver.rows == [expected(i) for i in range(count)]
+    assert driver.rows == [[expected(i)] * PES for i in range(count)]
     assert driver.ends == count
-    assert (int(dut.busy_o.value), int(dut.clearing_o.value)) == (0, 0)
+    assert int(dut.read_o.value) == 0
 
 
 @cocotb.test()
@@ -101,12 +117,10 @@ async def reset_in_a_row(dut: Any) -> None:
     driver = Driver(dut, seeded(dut, "reset"), 0.1)
     await start(dut)
     for words_ in (1, RING + 2, RING + 3 * len(expected(0))):
-        driver.starts = 3
+        driver.add(3)
         await ClockCycles(dut.clk_i, words_)
-        driver.starts = 0
         await reset(dut)
-        driver.clear()
-        driver.starts = 2
+        driver.rows_left = [2] * PES
         await until(dut, lambda: driver.ends == 2, 20_000)
         assert len(driver.cleared) == RING
-        assert driver.rows == [expected(0), expected(1)]
+        assert driver.rows == [[expected(0)] * PES, [expected(1)] * PES]

@@ -43,6 +43,7 @@ class Kind:
     paired_roms: bool = False
     block_ring: bool = False
     joined: bool = False
+    share: int = 1
 
     @property
     def map(self) -> Shape:
@@ -103,6 +104,7 @@ class Scheduled:
                     place(rng, out, kind.pes if ours else min(out, 1 + kind.before_streams)),
                     kind.streams if ours else kind.before_streams,
                     joined=ours and kind.joined,
+                    share=kind.share if ours else 1,
                 )
                 designs[layer.name] = layer_design(self.network, layer, placement, designs)
         self.layer, self.design, self.designs = own, designs["layer"], designs

@@ -17,6 +17,8 @@ def pooled(pool: Pooling, slots: int, ring_bits: int, row_words: int = 0) -> dic
     return {"pool": pool, "sizes": {**pool.parameters, **sizes}}
 
 
+PES = {"overlapping": 2, "row": 3, "word": 2, "tall": 8, "one-word-row": 2, "apart": 5}
+"""Of the others, one."""
 SETS = {
     "overlapping": pooled(Pooling((7, 6), (4, 3), (3, 3), (2, 2), (1, 1)), 3, 7),
     "row": plain(5, 3, 5),
@@ -36,12 +38,16 @@ SETS = {
 }
 
 
+for name, pes in PES.items():
+    SETS[name]["sizes"]["Pes"] = pes
+
+
 @on_simulators(SETS)
 def test_drain(simulator: str, parameters: dict, tmp_path: Path) -> None:
     pool: Pooling | None = parameters["pool"]
     run(
         "jp_drain",
-        {"Prefix": "mem/d", **parameters["sizes"]},
+        {"Prefix": "mem/d", "Pes": 1, **parameters["sizes"]},
         "bench_drain",
         tmp_path,
         simulator,

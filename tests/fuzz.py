@@ -37,10 +37,12 @@ from jp_hw.macs import count
 from jp_hw.plan import Plan
 from jp_hw.resources import data_dir
 from jp_hw.schedule import Design, Placement, place, schedule
+from jp_hw.schedule.allocate import MOST_SHARE
 from jp_hw.schedule.assign import assign, channel_work
 from jp_hw.schedule.cycles import simulate_cycles
 from jp_hw.schedule.interleave import Factors, interleave
 from jp_hw.schedule.memories import NEAR_MERGE
+from jp_hw.schedule.search import DEEP
 from jp_hw.simulate import frame_bytes, run_rtl
 from jp_hw.templates_env import static
 
@@ -66,7 +68,8 @@ def check_decoder(network: Network) -> None:
 
 
 def placed(network: Network, columns: Factors, most: int) -> list[Placement]:
-    """A PE more in each layer, up to `most` streams, some columns interleaved, some lanes joined."""
+    """A PE more in each layer, up to `most` streams, groups of up to 8 PEs, some columns interleaved,
+    some lanes joined, some queues of winners in block RAM."""
     computed, placements = interleave(network, columns), []
     tensors = golden.tensors(computed, computed.samples)
     for i, layer in enumerate(computed.layers):
@@ -75,8 +78,17 @@ def placed(network: Network, columns: Factors, most: int) -> list[Placement]:
         streams = 1 if layer is computed.layers[-1] or most > NEAR_MERGE else min(pes, most)
         trimmed = bool((computed.samples[0].size + i + most) % 2)
         places, joined = assign(work, pes), bool((computed.samples[0].size + most) % 3)
+        share, deep = 1 + (computed.samples[0].size + 3 * i) % MOST_SHARE, (most + i) % 3 == 0
         placements.append(
-            Placement(places, streams, columns.get(layer.name, 1), trimmed=trimmed, joined=joined)
+            Placement(
+                places,
+                streams,
+                columns.get(layer.name, 1),
+                trimmed=trimmed,
+                joined=joined,
+                share=share,
+                winners=DEEP if deep else 0,
+            )
         )
     return placements
 

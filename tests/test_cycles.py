@@ -23,7 +23,7 @@ BOARD = boards.load("pynq-z2")
 
 # Cycles from an input beat to the logits of a network of one layer, PE and class, work excepted:
 # the way through tokenizer, dispatcher, PE, merge and output, and one logit.
-LATENCY = 31
+LATENCY = 32
 
 
 def round_robin(channels: int, pes: int) -> Int:
@@ -95,11 +95,11 @@ def test_a_dispatcher_sends_one_column_a_cycle(inputs: int, pes: int) -> None:
     ("inputs", "outputs", "pes"), [(8, 1, 1), (40, 2, 1), (16, 5, 1), (9, 4, 2)]
 )
 def test_a_busy_pe_does_one_mac_a_cycle(inputs: int, outputs: int, pes: int) -> None:
-    """A full PE takes its MACs, a slot to drain each output, and three cycles for the marker."""
+    """A full PE takes its MACs, a slot to drain each output, and a cycle for the marker."""
     slots = outputs // pes
     report = simulate_cycles(dense_layer(np.ones((outputs, inputs)), pes), ones(8, inputs))
     # the last frame has none behind it to wait for
-    assert np.diff(report.end_cycles)[:-1].tolist() == [inputs * slots + slots + 3] * 6
+    assert np.diff(report.end_cycles)[:-1].tolist() == [inputs * slots + slots + 1] * 6
 
 
 @pytest.mark.parametrize(("pes", "cycles"), [(2, 5), (1, 6)])
@@ -122,29 +122,29 @@ def test_the_slowest_layer_sets_the_pace() -> None:
     )
     kept = [layer.macs / 12 for layer in count(network, images)]
     assert kept[0] > kept[1] > kept[2]
-    # as for one busy PE: MACs, drained words, three cycles for the marker
-    assert np.diff(wide.end_cycles)[1:-1].tolist() == [kept[1] + 16 + 3] * 9
-    assert np.diff(narrow.end_cycles)[1:-2].tolist() == [kept[0] + 24 + 3] * 8
+    # as for one busy PE: MACs, drained words, a cycle for the marker
+    assert np.diff(wide.end_cycles)[1:-1].tolist() == [kept[1] + 16 + 1] * 9
+    assert np.diff(narrow.end_cycles)[1:-2].tolist() == [kept[0] + 24 + 1] * 8
 
 
 def test_deeper_queues_never_cost_much() -> None:
     network = chain(32, Shape(8, 8, 3), (Convolution(8, padding=(1, 1)), Convolution(8)))
     design = placed(network)
     flow = traffic(design, network.samples)
-    cycles = [_run(flow, design, depth, depth + 8).end_cycles[-1] for depth in (2, 4, 8, 16, 64)]
+    cycles = [_run(flow, design, depth, depth + 14).end_cycles[-1] for depth in (2, 4, 8, 16, 64)]
     assert cycles[-1] < cycles[0]
     assert all(b <= 1.05 * a for a, b in pairwise(cycles))
 
 
 PINNED: dict[tuple[str, tuple[int, int]], tuple[list[int], list[int]]] = {
-    ("mlp", (16, 32)): ([108, 120, 129, 139], [40, 43, 34]),
-    ("mlp", (3, 9)): ([108, 119, 127, 136], [40, 40, 34]),
-    ("leaky", (16, 32)): ([121, 140, 159, 175], [42, 75, 52]),
-    ("leaky", (3, 9)): ([121, 140, 159, 175], [73, 75, 52]),
-    ("stride and padding", (16, 32)): ([725, 1274, 1710, 2213], [2002, 1848, 654]),
-    ("stride and padding", (3, 9)): ([721, 1274, 1704, 2214], [2023, 1857, 657]),
-    ("groups", (16, 32)): ([446, 717, 930, 1144], [977, 884, 368]),
-    ("groups", (3, 9)): ([449, 723, 983, 1205], [1077, 936, 384]),
+    ("mlp", (16, 32)): ([110, 122, 131, 141], [35, 41, 30]),
+    ("mlp", (3, 16)): ([110, 123, 132, 142], [41, 42, 30]),
+    ("leaky", (16, 32)): ([124, 143, 162, 178], [39, 74, 48]),
+    ("leaky", (3, 16)): ([124, 143, 162, 178], [39, 74, 48]),
+    ("stride and padding", (16, 32)): ([633, 1120, 1603, 2110], [1935, 1811, 600]),
+    ("stride and padding", (3, 16)): ([665, 1169, 1637, 2142], [1938, 1780, 502]),
+    ("groups", (16, 32)): ([412, 661, 881, 1086], [934, 887, 356]),
+    ("groups", (3, 16)): ([428, 673, 918, 1153], [1000, 875, 372]),
 }
 """Ends of frames and busy cycles, by network and queue depths, of the kernel that was checked against
 the RTL, without slack before the lanes: a faster or shorter kernel must give the same."""
@@ -253,16 +253,16 @@ def test_slack_before_layers_or_deep_queues_even_out_the_pace() -> None:
     first = grown.layer("first", (stem, same), density=0.5)
     second = grown.layer("second", (first, same), (stem, Convolution(8, (1, 1))), density=0.5)
     network = grown.network(grown.layer("last", (second, same), density=0.5))
-    tables = [*[round_robin(8, 4)] * 4, round_robin(network.classes, 1)]
-    design = place(network, BOARD, 100.0, [Placement(table) for table in tables])
+    tables = [*[round_robin(8, 8)] * 4, round_robin(network.classes, 1)]
+    design = place(network, BOARD, 100.0, [Placement(table, share=8) for table in tables])
     flow = traffic(design, np.tile(network.samples, (3, 1, 1, 1)))
     tight = cut(design, 1.0)
     deep = tuple(replace(layer, fifo_depth=512) for layer in tight)
     own, neither, queues = (
         run_traffic(flow, layers).cycles_per_image for layers in (design.layers, tight, deep)
     )
-    assert neither > 1.03 * own
-    assert neither > 1.029 * queues
+    assert neither > 1.015 * own
+    assert neither > 1.02 * queues
 
 
 def _run(flow: Traffic, design: Design, fifo: int, winners: int) -> CycleReport:

@@ -22,9 +22,9 @@ from jp_hw.schedule.explain import explain
 BOARD = boards.load("pynq-z2")
 NETWORKS = {"residual": residual(), "wide": wide()}
 BUDGETS = {
-    "logic": {"lut": 5800},
+    "logic": {"lut": 5600},
     "multipliers": {"dsp": 14},
-    "block RAM": {"bram18": 12, "lut": 7600},
+    "block RAM": {"bram18": 12, "lut": 6800},
 }
 
 

@@ -37,10 +37,10 @@ def with_queues(design: Design, depth: int) -> float:
     return run_traffic(traffic(design, design.network.samples), layers).cycles_per_image
 
 
-def test_a_layer_gets_deep_queues_where_that_saves_cycles(tmp_path: Path) -> None:
+def test_a_layer_gets_longer_queues_where_that_saves_cycles(tmp_path: Path) -> None:
     design = schedule(uneven(8), BOARD, pes=16)
     depths = {layer.name: layer.fifo_depth for layer in design.layers}
-    assert DEEP in depths.values()
+    assert max(depths.values()) > MAP_FIFO_DEPTH
     assert with_queues(design, DEEP) <= GAIN * with_queues(design, 32)
     images = np.asarray(design.network.samples)
     again = open_build(emit(design, images).write(tmp_path / "build")).design

@@ -29,12 +29,11 @@ from jp_hw.build import emit, open_build
 from jp_hw.errors import JpHwError
 from jp_hw.ir import INPUT, Network, Shape, Source
 from jp_hw.schedule import Design, Lane, LayerDesign, Placement, place, schedule, search
-from jp_hw.schedule.allocate import loads
+from jp_hw.schedule.allocate import Load, loads
 from jp_hw.schedule.assign import assign, channel_work, in_turn
-from jp_hw.schedule.cycles import run_traffic, simulate_cycles
+from jp_hw.schedule.cycles import simulate_cycles
 from jp_hw.schedule.estimate import estimate, layer_resources
 from jp_hw.schedule.explain import explain
-from jp_hw.schedule.memories import LUT_QUEUE
 from jp_hw.schedule.traffic import traffic
 
 KINDS = every_kind()
@@ -442,13 +441,13 @@ def test_maps_have_room_for_two_rows_at_least_before_a_layer() -> None:
     assert not any(lane.buffer for layer in design_of("mlp").layers for lane in layer.lanes)
 
 
-def test_layers_get_more_room_before_them_where_that_is_faster(
+def test_layers_get_more_room_for_what_waits_where_that_is_faster(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     network = wide()
-    roomy = schedule(network, BOARD, pes=8)
-    monkeypatch.setattr(search, "SLACKS", (0,))
-    usual = schedule(network, BOARD, pes=8)
+    roomy = schedule(network, BOARD, pes=24)
+    monkeypatch.setattr(search, "ROOM", ())
+    usual = schedule(network, BOARD, pes=24)
     assert not any(layer.slack for layer in usual.layers)
     assert [layer.pes for layer in usual.layers] == [layer.pes for layer in roomy.layers]
     fewer, more = (
@@ -456,34 +455,59 @@ def test_layers_get_more_room_before_them_where_that_is_faster(
     )
     assert fewer < 0.98 * more
     for layer, before in zip(roomy.layers, usual.layers, strict=True):
+        assert layer.fifo_depth >= before.fifo_depth
+        assert layer.winner_depth >= before.winner_depth
         for lane, other in zip(layer.lanes, before.lanes, strict=True):
             assert lane.waits == other.waits
             assert lane.buffer == max(other.buffer, layer.slack if lane.height > 1 else 0)
     emit(roomy).write(tmp_path / "build")
     again = open_build(tmp_path / "build").design
-    buffers = [
-        [[lane.buffer for lane in layer.lanes] for layer in design.layers]
-        for design in (roomy, again)
-    ]
-    assert buffers[0] == buffers[1]
+    for layer, same in zip(roomy.layers, again.layers, strict=True):
+        assert [lane.buffer for lane in layer.lanes] == [lane.buffer for lane in same.lanes]
+        assert (layer.fifo_depth, layer.winner_depth) == (same.fifo_depth, same.winner_depth)
+        assert (layer.share, layer.groups) == (same.share, same.groups)
 
 
-def test_queues_are_longer_where_that_is_faster() -> None:
-    network = wide()
-    design = schedule(network, BOARD, pes=24)
-    flow, names = traffic(design, network.samples), [layer.name for layer in design.layers]
-    short = tuple(replace(layer, fifo_depth=16) for layer in design.layers)
-    before = run_traffic(flow, short).cycles_per_image
-    found = search._worth_lengthening(flow, short, names, before)
-    assert 0 < len(found) <= search.LONGER
-    assert set(found.values()) == {LUT_QUEUE}
-    longer = [replace(layer, fifo_depth=found.get(layer.name, 16)) for layer in short]
-    after = run_traffic(flow, longer).cycles_per_image
-    assert after <= search.GAIN ** len(found) * before
-    deep = tuple(replace(layer, fifo_depth=LUT_QUEUE) for layer in design.layers)
-    least = run_traffic(flow, deep).cycles_per_image
-    assert search._worth_lengthening(flow, deep, names, least) == {}
-    assert search._worth_lengthening(flow, short, [], before) == {}
+def test_room_takes_no_more_than_what_is_left() -> None:
+    """On a full board, and with each kind of room alone."""
+    board = small_board(lut=5400, bram18=24)
+    for network in (wide(), KINDS["residual"]):
+        design = schedule(network, board)
+        assert not estimate(design.layers).exceeds(board.budget.usable)
+
+
+@pytest.mark.parametrize("share", [1, 2, 3, 8])
+def test_groups_share_out_the_pes_of_a_stream(share: int) -> None:
+    network = mlp(3, (9, 22, 5))
+    table = np.arange(22).reshape(11, 2)
+    last = np.arange(5).reshape(1, 5)
+    places = [Placement(table, streams=2, share=share), Placement(last)]
+    layer = place(network, BOARD, 100.0, places).layers[0]
+    assert [sum(count for _, count in stream) for stream in layer.groups] == [6, 5]
+    for stream, groups in zip(layer.streams, layer.groups, strict=True):
+        firsts, counts = zip(*groups, strict=True)
+        assert list(firsts) == [stream.first_pe + sum(counts[:i]) for i in range(len(counts))]
+        assert max(counts) <= share
+        assert max(counts) - min(counts) <= 1
+        assert len(counts) == -(-stream.pes // share)
+    found = {memory.name: memory for memory in layer.memories}
+    for first, count in (group for groups in layer.groups for group in groups):
+        table_ = found[f"layer0_group{first:03}_thresholds"]
+        for i in range(count):
+            own = layer.thresholds[first + i]
+            for field, wanted in zip(table_.values, own.values, strict=True):
+                place_ = i * layer.slot_pitch
+                assert field[place_ : place_ + layer.slots].tolist() == wanted.tolist()
+
+
+def test_pes_share_a_drain_as_far_as_it_has_time() -> None:
+    """Its reads take two fifths of the busiest PE's cycles at most."""
+    work = np.full((4, 32), 1000)
+    busy = Load(work, (("in", np.full(4, 9)),), 8, 8, 8)
+    idle = replace(busy, work=work // 10)
+    channel_of = np.arange(32).reshape(16, 2)
+    shares = [load.placed(Placement(channel_of), channel_of).share for load in (busy, idle)]
+    assert shares == [6, 1]  # 0.4 * 2136 / 136, and 0.4 * 336 / 136
 
 
 # --- what cannot be generated ------------------------------------------------------------------
@@ -572,7 +596,7 @@ def test_tokens_that_no_kernel_reaches_have_no_columns() -> None:
 
 def test_lanes_share_a_bus_where_that_is_cheaper_and_time_is_left() -> None:
     """Fewer LUTs in every PE, so more PEs on a board that is full of them; never too many tokens."""
-    network, board = KINDS["residual"], small_board(lut=5800)
+    network, board = KINDS["residual"], small_board(lut=5400)
     design = schedule(network, board)
     report = explain(design, network.samples)
     assert any(layer.joined for layer in design.layers)

@@ -16,7 +16,7 @@ from jp_hw.emit.rtl import rtl_files
 from jp_hw.errors import JpHwError
 from jp_hw.ir import INPUT, Input, Layer, Network, Requantize, Shape, Source
 from jp_hw.schedule import schedule
-from jp_hw.synth import Resources, SynthReport, count, read_report, synth, synth_pe
+from jp_hw.synth import Resources, SynthReport, count, read_report, synth, synth_group
 
 CREATOR = "Yosys 0.70 (git sha1 28ba3cb92, Release, Clang)"
 TOP = {"$scopeinfo": 1, "CARRY4": 21, "FDRE": 86, "FDSE": 4, "INV": 12, "LUT2": 8, "LUT3": 6,
@@ -122,8 +122,8 @@ def test_real_synthesis_keeps_script_and_log(report: SynthReport, build: Path) -
     assert "End of script" in log
 
 
-def test_one_pe_is_the_most_of_a_layer_of_one_pe(report: SynthReport, build: Path) -> None:
-    one = synth_pe(build, pynq(), 0, timeout=600)
+def test_a_group_is_the_most_of_a_layer_of_one_pe(report: SynthReport, build: Path) -> None:
+    one = synth_group(build, pynq(), 0, timeout=600)
     layer = report.layers[0].resources
     assert one.dsp == 1
     assert 0.3 * layer.lut < one.lut < layer.lut
@@ -135,20 +135,27 @@ def test_block_roms_are_counted_though_they_are_blanked(tmp_path: Path) -> None:
     rom = build / "rtl" / "jp_rom.sv"
     memory = "logic [Width-1:0] mem"
     rom.write_text(rom.read_text().replace(memory, f'(* rom_style = "block" *) {memory}'))
-    assert synth_pe(build, pynq(), 1, timeout=600).bram18 == 2, "pointers and weights"
+    assert synth_group(build, pynq(), 1, timeout=600).bram18 == 2, "pointers and weights"
 
 
 def test_pointers_and_weights_in_one_block_ram(tmp_path: Path) -> None:
     build = write_rtl(tmp_path / "build", paired_roms=True)
-    assert synth_pe(build, pynq(), 1, timeout=600).bram18 == 1
+    assert synth_group(build, pynq(), 1, timeout=600).bram18 == 1
 
 
 def test_deep_queue_in_one_block_ram(tmp_path: Path, build: Path) -> None:
-    usual = synth_pe(build, pynq(), 0, timeout=600)
-    deep = synth_pe(write_rtl(tmp_path / "build", fifo_depth=512), pynq(), 0, timeout=600)
+    usual = synth_group(build, pynq(), 0, timeout=600)
+    deep = synth_group(write_rtl(tmp_path / "build", fifo_depth=512), pynq(), 0, timeout=600)
     assert deep.bram18 == usual.bram18 + 1
     assert deep.lut_memory < usual.lut_memory
     assert deep.lut < usual.lut + 60
+
+
+def test_deep_queue_of_winners_in_one_block_ram(tmp_path: Path, build: Path) -> None:
+    usual = synth_group(build, pynq(), 0, timeout=600)
+    deep = synth_group(write_rtl(tmp_path / "build", winner_depth=512), pynq(), 0, timeout=600)
+    assert deep.bram18 == usual.bram18 + 1
+    assert deep.lut_memory < usual.lut_memory
 
 
 def test_broken_rtl_is_said_with_the_log(tmp_path: Path) -> None:
@@ -168,8 +175,8 @@ def test_broken_rtl_is_said_with_the_log(tmp_path: Path) -> None:
 
 
 def test_timeout(build: Path, tmp_path: Path) -> None:
-    with pytest.raises(JpHwError, match=r"took more than 0 s; see .*pe_0_0\.txt"):
-        synth_pe(build, pynq(), 0, timeout=0.05)
+    with pytest.raises(JpHwError, match=r"took more than 0 s; see .*group_0_0_0\.txt"):
+        synth_group(build, pynq(), 0, timeout=0.05)
 
 
 def test_missing_yosys(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -24,8 +24,8 @@ NEVER = 1 << 60
 # a PE: fetched column (0: marker, -1: none), cycle in which its walk ends, whether a row waits for its
 # drain and since when, a cycle that a drain takes, outputs drained so far
 COLUMN, END_OF_WALK, PENDING, SINCE, TAKEN, OUT, ACTIVE = range(7)
-# a group: PE whose turn it is, words of its row that are left, whether a marker comes next, winner queue,
-# and the first cycle in which it can ask its merge again
+# a group: PE whose turn it is, words of its row that are left, whether a marker comes next, winner
+# queue, and the first cycle in which it can ask its merge again
 MEMBER, LEFT, MARK, HEAD, COUNT, ASKS = range(6)
 # a register stage of two words
 FIRST, SPARE = range(2)
@@ -339,7 +339,7 @@ def far_choice(s, lo, hi, merges, groups, queues, times, room, cycle):
 
 @jit
 def merge_step(s, merges, memory, lo, hi, groups, queues, times, ready, cycle):
-    """Advance the merge of a stream, groups lo..hi-1; ready: whether the word that it offers is taken."""
+    """Advance the merge of a stream, groups lo..hi-1; ready: whether its word is taken."""
     popping, popped = merges[s, POPPING], merges[s, POPPED]
     room = merges[s, WORDS] <= MERGE_QUEUE - 1 - MERGE_SLACK
     if hi - lo > NEAR_MERGE:
@@ -456,17 +456,18 @@ def empty(rows, words) -> Int:
 
 
 def run(beats, classes, pe_first, lane_first, bus_first, stream_first, group_first, group_pes,
-        depths, sizes, stages_of, ids, won, won_at, wire_first, readers, wire_of, deep, in_rows, completed,
-        completed_at, tables, table_at, pointers, pointer_at, targets, lengths, limit
+        depths, sizes, stages_of, ids, won, won_at, wire_first, readers, wire_of, deep, in_rows,
+        completed, completed_at, tables, table_at, pointers, pointer_at, targets, lengths, limit
         ) -> tuple[Int, Int, Int]:  # fmt: skip
     """Simulate all frames; returns end cycles (frames,), busy cycles and MACs (layers,).
 
     Per layer: pe_first, lane_first, bus_first (a bus for each lane, or one for all), stream_first (one
     more than layers), depths (lane and winner queues), sizes (outputs of a row, words of an output,
     pooled), stages_of its requantizers, ids per PE, won (by id, from won_at). Per stream: group_first
-    (one more than streams). Per group: group_pes (first, last + 1). Wire 0 is the input's, wire 1 + s stream s's; readers: lanes, from wire_first.
-    Per lane: wire_of, deep (its buffer), in_rows, completed, tables (column of every id, -1: none),
-    pointers and targets, lengths: PEs of a column with work.
+    (one more than streams). Per group: group_pes (first, last + 1). Wire 0 is the input's, wire 1 + s
+    stream s's; readers: lanes, from wire_first. Per lane: wire_of, deep (its buffer), in_rows,
+    completed, tables (column of every id, -1: none), pointers and targets, lengths: PEs of a column
+    with work.
     """
     frames, layers, lanes = beats.shape[0], len(pe_first) - 1, len(wire_of)
     count, streams, most = pe_first[-1], stream_first[-1], np.diff(lane_first).max()
@@ -506,8 +507,8 @@ def run(beats, classes, pe_first, lane_first, bus_first, stream_first, group_fir
 @jit
 def advance(beats, classes, pe_first, lane_first, bus_first, stream_first, group_first, group_pes,
             depths, sizes, stages_of, ids, won, won_at, wire_first, readers, wire_of, deep, in_rows,
-            completed, completed_at, tables, table_at, pointers, pointer_at, targets, lengths, limit, pes,
-            wake, levels, heads, fifo, ready, groups, queues, times, merges, merge_memory, outs, stages,
+            completed, completed_at, tables, table_at, pointers, pointer_at, targets, lengths, limit,
+            pes, wake, levels, heads, fifo, ready, groups, queues, times, merges, merge_memory, outs, stages,
             states, took, done_lane, buffers, memory, source, beat_queue, logits, stalled, buses, ends,
             busy, macs):  # fmt: skip
     """The cycles of `run`, from the registers after reset to the last frame's end or the limit."""

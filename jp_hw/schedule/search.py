@@ -59,6 +59,7 @@ ROOM: tuple[tuple[str, int], ...] = (
     ("slack", 1024),
     ("slack", 4096),
     ("fifo_depth", LUT_QUEUE),
+    ("fifo_depth", DEEP),
 )
 """What is tried: words for the winners of a group, tokens before a lane, words of a PE's queue."""
 GAIN = 0.99

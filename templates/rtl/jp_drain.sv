@@ -43,8 +43,10 @@ module jp_drain #(
     output logic                erase_o
 );
   logic clearing_q, end_q, row_end, clear_end, take;
+  logic last_turn;
   logic [Pes-1:0] turn_q, next_turn;
 
+  assign last_turn = turn_q[Pes-1];
   assign take = clearing_q || (step_i && !end_q && |(pending_i & turn_q));
   assign read_o = {Pes{take}} & (turn_q | {Pes{clearing_q}});
   assign done_o = {Pes{take && row_end && !clearing_q}} & turn_q;
@@ -77,7 +79,7 @@ module jp_drain #(
 
     always_comb begin
       step = RingBits'(1);
-      if (row_end && !clearing_q) step = turn_q[Pes-1] ? RingBits'(Between + 1) : RingBits'(1 - Words);
+      if (row_end && !clearing_q) step = last_turn ? RingBits'(Between + 1) : RingBits'(1 - Words);
     end
 
     always_ff @(posedge clk_i) begin
@@ -139,7 +141,7 @@ module jp_drain #(
       else if (!dy_end) step = RingBits'(RowWords - Across);
       else if (!slot_end) step = RingBits'(1 - Window);
       else if (!x_end) step = RingBits'(StrideX * Slots - (Slots - 1) - Window);
-      else if (!turn_q[Pes-1]) step = RingBits'(-Row);
+      else if (!last_turn) step = RingBits'(-Row);
       else if (!y_end) step = RingBits'(StrideY * RowWords - Row);
       else step = RingBits'((MapHeight - (OutHeight - 1) * StrideY) * RowWords - Row);
     end
@@ -155,7 +157,7 @@ module jp_drain #(
           if (dx_end) dy_q <= dy_end ? '0 : dy_q + 1'b1;
           if (dx_end && dy_end) slot_q <= slot_end ? '0 : slot_q + 1'b1;
           if (dx_end && dy_end && slot_end) x_q <= x_end ? '0 : x_q + 1'b1;
-          if (row_end && turn_q[Pes-1]) y_q <= y_end ? '0 : y_q + 1'b1;
+          if (row_end && last_turn) y_q <= y_end ? '0 : y_q + 1'b1;
         end
       end
     end
