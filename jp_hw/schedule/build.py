@@ -44,8 +44,8 @@ class Placement:
     in a PE, 0 for the usual number. trimmed: whether tokens beside the left and right border have
     columns of their own, without the weights that lead out of the map; else these are multiplied, too,
     and the sums never read. slack: tokens that find room before each lane that carries a map, at least.
-    joined: whether several lanes share one bus to the PEs. share: PEs of a group, which share what drains
-    their rows, at most. winners: words of a group's queue of winners, 0 for the usual number.
+    joined: whether several lanes share one bus to the PEs. share: PEs of a group, which share what
+    drains their rows, at most. winners: words of a group's queue of winners, 0 for the usual number.
     """
 
     channel_of: Int

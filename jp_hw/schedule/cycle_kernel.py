@@ -508,9 +508,9 @@ def run(beats, classes, pe_first, lane_first, bus_first, stream_first, group_fir
 def advance(beats, classes, pe_first, lane_first, bus_first, stream_first, group_first, group_pes,
             depths, sizes, stages_of, ids, won, won_at, wire_first, readers, wire_of, deep, in_rows,
             completed, completed_at, tables, table_at, pointers, pointer_at, targets, lengths, limit,
-            pes, wake, levels, heads, fifo, ready, groups, queues, times, merges, merge_memory, outs, stages,
-            states, took, done_lane, buffers, memory, source, beat_queue, logits, stalled, buses, ends,
-            busy, macs):  # fmt: skip
+            pes, wake, levels, heads, fifo, ready, groups, queues, times, merges, merge_memory, outs,
+            stages, states, took, done_lane, buffers, memory, source, beat_queue, logits, stalled, buses,
+            ends, busy, macs):  # fmt: skip
     """The cycles of `run`, from the registers after reset to the last frame's end or the limit."""
     frames, layers = beats.shape[0], len(pe_first) - 1
     done, cycle = 0, 0
