@@ -121,10 +121,14 @@ def flips(build: Build) -> dict[str, tuple[Memory, int, int]]:
     wins = np.count_nonzero(tensors[first.name], axis=(0, 1, 2))
     busiest = int((wins * channels_read(build.network, first.name)).argmax())
     pe, slot = (int(i) for i in np.argwhere(first.channel_of == busiest)[0])
-    weights, thresholds = last.weights[0], first.thresholds[pe]
+    weights = last.weights[0]
+    own = [group for groups in first.groups for group in groups]
+    number, (start, _) = next((i, g) for i, g in enumerate(own) if g[0] <= pe < sum(g))
+    thresholds = first.group_thresholds[number]
     stream = next(s for s in first.streams if s.first_pe <= pe < s.first_pe + s.pes)
     post = stream.post
-    positive = int(thresholds.values[0][slot]) >= 0
+    at = (pe - start) * first.slot_pitch + slot
+    positive = int(thresholds.values[0][at]) >= 0
     top = first.accumulator_bits - (2 if positive else 1)  # so high that nothing wins any more
     return {
         "weight": (
@@ -132,7 +136,7 @@ def flips(build: Build) -> dict[str, tuple[Memory, int, int]]:
             0,
             field_bit(weights, "weight", 6),
         ),
-        "threshold": (thresholds, slot, field_bit(thresholds, "keep_from", top)),
+        "threshold": (thresholds, at, field_bit(thresholds, "keep_from", top)),
         "multiplier": (
             post,
             (pe - stream.first_pe) * first.slots + slot,

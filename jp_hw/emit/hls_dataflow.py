@@ -12,6 +12,7 @@ import numpy as np
 
 from jp_hw.errors import JpHwError
 from jp_hw.ir import INPUT, Int
+from jp_hw.schedule.build import WINNER_DEPTH
 from jp_hw.schedule.design import Design, Lane, LayerDesign, Stream, TokenFormat
 
 TOKEN_DEPTH = 16
@@ -189,7 +190,7 @@ class _Builder:
         for p in range(layer.pes):
             pe = f"{name}_pe{p:03}"
             jobs = self.fifo(f"{pe}_jobs", job_bits, 2)
-            winners.append(self.fifo(f"{pe}_winners", layer.winner_width, layer.winner_depth))
+            winners.append(self.fifo(f"{pe}_winners", layer.winner_width, WINNER_DEPTH))
             lanes = (own[p] for own in commands)
             self.process(f"{pe}_fetch", f"jp::fetch<{pe}>", jobs, *lanes)
             self.process(f"{pe}_accumulate", f"jp::accumulate<{pe}>", jobs, winners[-1])
