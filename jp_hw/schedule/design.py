@@ -265,11 +265,6 @@ class LayerDesign:
         """Words from one PE's thresholds to the next one's in its group."""
         return 1 << bits_for(self.slots - 1)
 
-    def queued_width(self, pes: int) -> int:
-        """Bits of a winner in the queue of a group of so many PEs: PE and slot stand for its channel."""
-        place = (pes - 1).bit_length() + bits_for(self.slots - 1)
-        return 1 + place + self.output_x_bits + self.accumulator_bits
-
     @cached_property
     def roms(self) -> list[Memory]:
         """Pointers and weights of the PEs; both in one memory where they share a block RAM."""

@@ -93,7 +93,7 @@ def pe(layer: LayerDesign) -> Resources:
 
 def group(layer: LayerDesign, pes: int) -> Resources:
     """What so many PEs share: what drains them, thresholds in LUTs, and the queue of winners."""
-    bits, pool, winner = layer.accumulator_bits, layer.pool is not None, layer.queued_width(pes)
+    bits, pool, winner = layer.accumulator_bits, layer.pool is not None, layer.winner_width
     lut: float = 18 + 2 * layer.ring_bits + 140 * pool
     lut += bits * -(-(pes - 1) // 5)  # the words of all PEs or'ed
     if layer.winner_depth > LUT_QUEUE:

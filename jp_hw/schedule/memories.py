@@ -78,11 +78,8 @@ def winner_blocks(layer: LayerDesign) -> int:
     """Block RAMs of 18 kbit of all queues of winners of a layer, if they are block RAM."""
     if layer.winner_depth <= LUT_QUEUE:
         return 0
-    return sum(
-        written_blocks(layer.winner_depth, layer.queued_width(pes))
-        for stream in layer.groups
-        for _, pes in stream
-    )
+    groups = sum(len(stream) for stream in layer.groups)
+    return groups * written_blocks(layer.winner_depth, layer.winner_width)
 
 
 def lutram(depth: int, width: int) -> int:

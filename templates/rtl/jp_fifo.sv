@@ -10,7 +10,8 @@
 module jp_fifo #(
     parameter int Width = 8,
     parameter int Depth = 16,  // a power of two, at least 2
-    parameter int Slack = 0
+    parameter int Slack = 0,
+    parameter int Early = 0    // whether data_o must not come through a LUT before the memory
 ) (
     input  logic             clk_i,
     input  logic             rst_ni,
@@ -53,14 +54,21 @@ module jp_fifo #(
   assign pop = valid_o && ready_i;
 
   if (Depth <= LutDepth) begin : g_lut
-    // a word lies at the place behind its own: an address that is no register, of which Yosys would make
-    // a second one, with a selector
     (* ram_style = "distributed" *)
     logic [Width-1:0] mem [Depth];
-    always_ff @(posedge clk_i) begin
-      if (push) mem[after(write_q)] <= data_i;
+    if (Early != 0) begin : g_early
+      always_ff @(posedge clk_i) begin
+        if (push) mem[write_q] <= data_i;
+      end
+      assign data_o = mem[read_q];
+    end else begin : g_late
+      // a word lies at the place behind its own: an address that is no register, of which Yosys would make
+      // a second one, with a selector
+      always_ff @(posedge clk_i) begin
+        if (push) mem[after(write_q)] <= data_i;
+      end
+      assign data_o = mem[read_d];
     end
-    assign data_o = mem[read_d];
   end else begin : g_block
     // block RAM reads a cycle ahead; a word that is written at that very edge goes round it
     (* ram_style = "block" *)

@@ -193,13 +193,13 @@ module jp_group #(
   localparam int PeBits = Pes > 1 ? $clog2(Pes) : 0;
   localparam int PlaceBits = PeBits + SlotBits;  // of a PE in the group, and its slot
   localparam int Thresholds = (Pes - 1) * (1 << SlotBits) + Slots;
-  localparam int QueueWidth = 1 + PlaceBits + OutXBits + AccBits;
   logic [SlotBits-1:0] slot_q;
-  logic [PlaceBits-1:0] place, place_q;
+  logic [PlaceBits-1:0] place;
+  logic [ChannelBits-1:0] base, channel_q;  // base: the PE's first channel
   logic [OutXBits-1:0] x_q, result_x_q;
   logic signed [AccBits-1:0] keep_from, keep_to;
   logic emits, slot_end, x_end, winner, winner_valid_q;
-  logic [QueueWidth-1:0] winner_q, first_winner;
+  logic [WinnerWidth-1:0] winner_q, first_winner;
 
   assign emits = emit_q[Stages-2];
   assign slot_end = slot_q == SlotBits'(Slots - 1);
@@ -216,13 +216,23 @@ module jp_group #(
   end
   if (Pes == 1) begin : g_alone
     assign place = slot_q;
+    assign base = ChannelBits'(FirstChannel);
   end else begin : g_several
     logic [PeBits-1:0] pe_q;
+    logic [ChannelBits-1:0] base_q;
+    logic pes_end;
+    assign pes_end = pe_q == PeBits'(Pes - 1);
     always_ff @(posedge clk_i) begin
-      if (!rst_ni) pe_q <= '0;
-      else if (emits && slot_end && x_end) pe_q <= pe_q == PeBits'(Pes - 1) ? '0 : pe_q + 1'b1;
+      if (!rst_ni) begin
+        pe_q <= '0;
+        base_q <= ChannelBits'(FirstChannel);
+      end else if (emits && slot_end && x_end) begin
+        pe_q <= pes_end ? '0 : pe_q + 1'b1;
+        base_q <= pes_end ? ChannelBits'(FirstChannel) : base_q + ChannelBits'(Slots);
+      end
     end
     assign place = {pe_q, slot_q};
+    assign base = base_q;
   end
 
   localparam logic [23:0] Number = {8'h30 + 8'((First / 100) % 10), 8'h30 + 8'((First / 10) % 10), 8'h30 + 8'(First % 10)};
@@ -238,15 +248,15 @@ module jp_group #(
     else winner_valid_q <= winner || end_q[Stages-1];
   end
   always_ff @(posedge clk_i) begin
-    place_q <= place;
+    channel_q <= base + ChannelBits'(slot_q);
     result_x_q <= x_q;
-    winner_q <= {end_q[Stages-1], place_q, result_x_q, result};
-    if (end_q[Stages-1]) winner_q[AccBits +: OutXBits+PlaceBits] <= '0;
+    winner_q <= {end_q[Stages-1], channel_q, result_x_q, result};
+    if (end_q[Stages-1]) winner_q[AccBits +: OutXBits+ChannelBits] <= '0;
   end
 
   // so many words can be on their way when the queue says that its room ends
   localparam int WinnerSlack = Stages + 1;
-  jp_fifo #(.Width(QueueWidth), .Depth(WinnerDepth), .Slack(WinnerSlack)) u_winners (
+  jp_fifo #(.Width(WinnerWidth), .Depth(WinnerDepth), .Slack(WinnerSlack)) u_winners (
       .clk_i, .rst_ni,
       .valid_i(winner_valid_q),
       .ready_o(room),
@@ -255,22 +265,10 @@ module jp_group #(
       .ready_i(winner_pop_i),
       .data_o(first_winner)
   );
-  assign winner_marker_o = first_winner[QueueWidth-1];
-
-  // PE and slot become a channel behind the queue, where that takes no memory
-  logic [ChannelBits-1:0] channel;
-  if (Pes == 1) begin : g_one
-    assign channel = ChannelBits'(FirstChannel) + ChannelBits'(first_winner[AccBits+OutXBits +: SlotBits]);
-  end else begin : g_some
-    assign channel = ChannelBits'(FirstChannel) + ChannelBits'(first_winner[AccBits+OutXBits +: SlotBits])
-                     + ChannelBits'(first_winner[AccBits+OutXBits+SlotBits +: PeBits]) * ChannelBits'(Slots);
-  end
+  assign winner_marker_o = first_winner[WinnerWidth-1];
 
   always_ff @(posedge clk_i) begin
     if (!winner_pop_i) winner_o <= '0;
-    else begin
-      winner_o <= {winner_marker_o, channel, first_winner[AccBits+OutXBits-1:0]};
-      if (winner_marker_o) winner_o[AccBits+OutXBits +: ChannelBits] <= '0;
-    end
+    else winner_o <= first_winner;
   end
 endmodule

@@ -97,7 +97,7 @@ module jp_merge #(
     for (int i = 0; i < Inputs; i++) word |= data_i[i*Width +: Width];
   end
 
-  jp_fifo #(.Width(Width), .Depth(Depth), .Slack(2)) u_fifo (
+  jp_fifo #(.Width(Width), .Depth(Depth), .Slack(2), .Early(1)) u_fifo (
       .clk_i, .rst_ni,
       .valid_i(sent_q),
       .ready_o(room),
