@@ -163,7 +163,7 @@ module jp_tokenizer #(
   logic any, finishes;
   logic [EntryWidth-1:0] entry;
 
-  jp_fifo #(.Width(QueueWidth), .Depth(64), .Slack(1)) u_entries (
+  jp_fifo #(.Width(QueueWidth), .Depth(64), .Slack(1), .Early(1)) u_entries (
       .clk_i, .rst_ni,
       .valid_i(entry_valid_q),
       .ready_o(beat_ready),
