@@ -72,7 +72,9 @@ def pe(layer: LayerDesign) -> Resources:
     bits, ring, buses = layer.accumulator_bits, layer.ring_bits, layer.buses
     work = 1 + layer.column_bits + ring + layer.value_bits
     more, entry = layer.pointers[0].fields[1].bits, log2(layer.weights[0].depth)
-    lut: float = 33 + 1.6 * ring + entry + 1.75 * more + (buses - 1) * (work + 12)
+    lut: float = 41 + 1.6 * ring + entry + 1.75 * more
+    if buses > 1:
+        lut += (buses - 1) * (work + 12) + 5 * buses
     number = 0
     if layer.fifo_depth > LUT_QUEUE:
         number, lut = buses * written_blocks(layer.fifo_depth, work), lut + 1.8 * buses * work

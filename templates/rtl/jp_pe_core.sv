@@ -56,7 +56,8 @@ module jp_pe_core #(
   logic fetch, all_markers;
 
   for (genvar b = 0; b < Buses; b++) begin : g_bus
-    jp_fifo #(.Width(WorkWidth), .Depth(FifoDepth), .Slack(1)) u_fifo (
+    // a choice comes behind several queues, and must not come too late
+    jp_fifo #(.Width(WorkWidth), .Depth(FifoDepth), .Slack(1), .Early(Buses > 1 ? 1 : 0)) u_fifo (
         .clk_i, .rst_ni,
         .valid_i(work_valid_i[b]),
         .ready_o(work_ready_o[b]),
