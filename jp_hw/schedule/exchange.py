@@ -41,7 +41,7 @@ STEPS = 6
 """So many layers' interleaved columns or streams are changed at most."""
 HEAVY = 5
 """Of so many layers, those that take most of the board, and of as many of the slowest."""
-TAKEN = 0.95
+TAKEN = 0.93
 """The share of the block RAM that layers may take: the rest makes room for what waits (`search`)."""
 ROUNDS = 8
 """Ways are listed so many times, as long as that pays: each time only those around what was found, and

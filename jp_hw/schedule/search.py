@@ -64,7 +64,7 @@ ROOM: tuple[tuple[str, int], ...] = (
 """What is tried: words for the winners of a group, tokens before a lane, words of a PE's queue."""
 GAIN = 0.99
 """Deeper queues must leave no more of the cycles than that."""
-IMAGES = 6
+IMAGES = 12
 """Samples whose cycles are simulated, at most."""
 CYCLES = 200_000
 """Cycles that a simulation may have. Where not even two samples fit, the predicted load judges."""
