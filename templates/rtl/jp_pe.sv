@@ -81,7 +81,8 @@ module jp_pe #(
       .Entries(Entries),
       .AccBits(AccBits),
       .BlockRing(BlockRing),
-      .FifoDepth(FifoDepth)
+      .FifoDepth(FifoDepth),
+      .EarlyQueues(Buses > 1 || (PairedRoms == 0 && (MoreBits + StartBits) * Columns < 2048) ? 1 : 0)
   ) u_core (
       .clk_i, .rst_ni,
       .work_valid_i, .work_ready_o, .work_i,

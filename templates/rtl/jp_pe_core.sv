@@ -25,6 +25,7 @@ module jp_pe_core #(
     parameter int AccBits = 16,
     parameter int BlockRing = 0,     // whether the accumulators are block RAM
     parameter int FifoDepth = 16,
+    parameter int EarlyQueues = 0,   // as in jp_fifo
     localparam int WorkWidth = 1 + ColumnBits + RingBits + ValueBits,
     localparam int EntryBits = $clog2(Entries)
 ) (
@@ -56,8 +57,8 @@ module jp_pe_core #(
   logic fetch, all_markers;
 
   for (genvar b = 0; b < Buses; b++) begin : g_bus
-    // a choice comes behind several queues, and must not come too late
-    jp_fifo #(.Width(WorkWidth), .Depth(FifoDepth), .Slack(1), .Early(Buses > 1 ? 1 : 0)) u_fifo (
+    // what comes behind a queue, a choice or a table in LUTs, must not come too late
+    jp_fifo #(.Width(WorkWidth), .Depth(FifoDepth), .Slack(1), .Early(EarlyQueues)) u_fifo (
         .clk_i, .rst_ni,
         .valid_i(work_valid_i[b]),
         .ready_o(work_ready_o[b]),
