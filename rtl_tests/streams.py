@@ -131,65 +131,9 @@ class Source:
             self.drive()
 
 
-class LateSource:
-    """Drives `count` streams into queues with one word of slack: a word goes where ready was high.
-
-    cycles: per stream, the cycle at whose end each word was taken.
-    """
-
-    def __init__(
-        self,
-        dut: Any,
-        valid: Any,
-        ready: Any,
-        data: Any,
-        rng: random.Random,
-        idle: float,
-        count: int,
-        width: int,
-    ) -> None:
-        self.dut, self.valid, self.ready, self.data = dut, valid, ready, data
-        self.rng, self.idle, self.width = rng, idle, width
-        self.queues: list[deque[int]] = [deque() for _ in range(count)]
-        self.cycles: list[list[int]] = [[] for _ in range(count)]
-        self.valid.value = 0
-        self.data.value = 0
-        cocotb.start_soon(self.run())
-
-    def send(self, words: Iterable[int], stream: int = 0) -> None:
-        self.queues[stream].extend(words)
-
-    def clear(self) -> None:
-        """Forget what has not been sent."""
-        for queue in self.queues:
-            queue.clear()
-        self.valid.value = 0
-
-    @property
-    def done(self) -> bool:
-        return not any(self.queues)
-
-    async def run(self) -> None:
-        while True:
-            await RisingEdge(self.dut.clk_i)
-            if self.dut.rst_ni.value != 1:
-                self.valid.value = 0
-                continue
-            ready, valid, data = int(self.ready.value), 0, 0
-            for i, queue in enumerate(self.queues):
-                word = self.rng.getrandbits(self.width)
-                if queue and ready >> i & 1 and self.rng.random() >= self.idle:
-                    word = queue.popleft()
-                    valid |= 1 << i
-                    self.cycles[i].append(now() + 1)
-                data |= word << i * self.width
-            self.valid.value = valid
-            self.data.value = data
-
-
 class Broadcast:
     """Drives the buses of a group of PEs as jp_bus does: a word goes to some of them, when all of these
-    were ready.
+    were ready; their queues have one word of slack.
 
     cycles: per bus, the cycle at whose end each word was taken.
     """

@@ -328,8 +328,8 @@ def _growth(
 ) -> Iterator[list[Placement]]:
     """Placements from one PE per layer up to where no more PEs help or are allowed."""
     placements: list[Placement] | None = [
-        load.placed(Placement(assign(load.work, 1), trimmed=trimmed), assign(load.work, 1))
-        for load in every
+        load.placed(Placement(alone, trimmed=trimmed), alone)
+        for load, alone in ((load, assign(load.work, 1)) for load in every)
     ]
     while placements is not None:
         yield placements

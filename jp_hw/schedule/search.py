@@ -56,8 +56,7 @@ ROOM_GAIN = 0.997
 ROOM: tuple[tuple[str, int], ...] = (
     ("winner_depth", DEEP),
     ("winner_depth", LUT_QUEUE),
-    ("slack", 1024),
-    ("slack", 4096),
+    *(("slack", tokens) for tokens in SLACKS[1:]),
     ("fifo_depth", LUT_QUEUE),
     ("fifo_depth", DEEP),
 )
@@ -120,8 +119,8 @@ def search(network: Network, board: Board, pes: int | None) -> Allocation:
             _roomier(each, board)
             for each in (best.allocation, exchange(network, samples, board, pes, start))
         ),
-        key=_cost,
-    )
+        key=lambda found: found.cost,
+    ).allocation
 
 
 def _allocating(tried: Candidates, board: Board) -> Arrange:
@@ -169,18 +168,18 @@ def _deepened(arrange: Arrange) -> Found:
     return Found(best, cycles * _worth(best))
 
 
-def _roomier(found: Allocation, board: Board) -> Allocation:
+def _roomier(found: Allocation, board: Board) -> Found:
     """The allocation with more room for what waits in some layers, as far as that makes it faster.
 
     It takes what is left of the board. Layers then wait less for one another where they have more to do
     in one part of a frame than in another.
     """
     images = _images(found)
-    if images < 2 or found.candidates.network.dense:
-        return found
+    if images < 2:
+        return Found(found, found.cycles * _worth(found))
     flow, budget = _flow(found, images), board.budget.usable
     cycles = run_traffic(flow, found.layers).cycles_per_image
-    for _ in range(ROOM_ROUNDS):
+    for _ in range(0 if found.candidates.network.dense else ROOM_ROUNDS):
         before = cycles
         for (kind, size), name in product(ROOM, found.order[:ROOM_TRIES]):
             own = next(layer for layer in found.layers if layer.name == name)
@@ -198,7 +197,7 @@ def _roomier(found: Allocation, board: Board) -> Allocation:
                 found, cycles = replace(found, layers=layers, places=places), faster
         if cycles == before:
             break
-    return found
+    return Found(found, cycles * _worth(found))
 
 
 def _with_room(
@@ -211,15 +210,6 @@ def _with_room(
         for layer in found.layers
     )
     return with_memories(with_buffers(found.candidates.network, roomy), budget)
-
-
-def _cost(allocation: Allocation) -> float:
-    """Cycles per image, and PEs to the power that they are worth."""
-    images = _images(allocation)
-    cycles = allocation.cycles
-    if images >= 2:
-        cycles = run_traffic(_flow(allocation, images), allocation.layers).cycles_per_image
-    return cycles * _worth(allocation)
 
 
 def _worth(allocation: Allocation) -> float:
