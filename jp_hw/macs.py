@@ -18,7 +18,7 @@ from jp_hw.ir import Int, Layer, Network, Source, dense_macs
 class LayerCount:
     """What one layer keeps, summed over a batch of `images`.
 
-    executed: MACs with those beside the map, where a design computes them to save memory.
+    executed: MACs with those beside the map, where a design takes cycles for them to save memory.
     """
 
     name: str
@@ -107,23 +107,20 @@ def beside(network: Network, layer: Layer) -> int:
     return most
 
 
-def kept(
-    network: Network, layer: Layer, source: Source, values: Int, more: int | None = None
-) -> Int:
+def kept(network: Network, layer: Layer, source: Source, values: Int, more: int = 0) -> Int:
     """Kept MACs of one source of a layer for every sum, int64 (n, height, width, channels).
 
     values: the source's tensor, (n, h, w, channels). A dense convolution of 0/1 maps counts exactly.
     Sums that no pooling window looks at are never computed, so they count 0.
-    more: if given, count the sums of so many columns on both sides of the map, too, and those of the
-    columns that no pooling window looks at (what a layer executes that is not trimmed).
+    more: count so many columns on both sides of the map, too (for which a layer that is not trimmed
+    takes its time).
     """
-    wider = more or 0
     result = convolve(
         network.live(values).astype(np.int64),
         network.live(source.weights).astype(np.int64),
-        (layer.map.height, layer.map.width + 2 * wider),
+        (layer.map.height, layer.map.width + 2 * more),
         source.stride,
-        (source.padding[0], source.padding[1] + wider * source.stride[1]),
+        (source.padding[0], source.padding[1] + more * source.stride[1]),
         source.dilation,
         source.groups,
         source.spread,
@@ -136,7 +133,6 @@ def kept(
             )
             for axis, outputs in enumerate((layer.output.height, layer.output.width))
         )
-        if more is not None:
-            columns = np.ones(result.shape[2], np.bool_)
+        columns = np.pad(columns, more, constant_values=True)
         result = result * (rows[:, None] & columns)[None, :, :, None]
     return result

@@ -23,7 +23,7 @@ from rtl_tests.streams import (
 LANES, PES, COLUMNS, FIRST = (
     parameter(name) for name in ("Lanes", "Pes", "Columns", "FirstColumn")
 )
-BELOW = parameter("RingBits") + parameter("ValueBits")
+BELOW = parameter("PlaceBits") + parameter("ValueBits")
 WIDTH = 1 + parameter("ColumnBits") + BELOW
 MARKER, ALL = 1 << (WIDTH - 1), (1 << PES) - 1
 MASKS = job()["data"]

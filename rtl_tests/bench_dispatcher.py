@@ -33,9 +33,12 @@ HEIGHT, WIDTH, VALUE_BITS, X_BITS, CHANNEL_BITS, COLUMN_BITS, RING_BITS = (
 )
 WIDE, SIGNED = parameter("OutValueBits"), parameter("ValueSigned")
 FIRST, STEP = parameter("FirstColumn"), parameter("FrameStep")
-TABLES = job()["data"]  # rows: [term, base, completed, live]; columns: [term, base, live]; channels
+TABLES = job()[
+    "data"
+]  # rows: [term, base, completed, live]; columns: [term, base, sides, live]; channels
 MARKER = 1 << (CHANNEL_BITS + X_BITS + VALUE_BITS)
-WORK_MARKER = 1 << (COLUMN_BITS + RING_BITS + WIDE)
+SIDE_BITS = parameter("SideBits")
+WORK_MARKER = 1 << (COLUMN_BITS + SIDE_BITS + RING_BITS + WIDE)
 LATENCY = 2
 
 
@@ -55,14 +58,14 @@ class Model:
         value = token & ((1 << VALUE_BITS) - 1)
         x = token >> VALUE_BITS & ((1 << X_BITS) - 1)
         channel = token >> (VALUE_BITS + X_BITS)
-        col_term, col_base, col_live = TABLES["columns"][x]
+        col_term, col_base, sides, col_live = TABLES["columns"][x]
         if not (live and col_live):
             return []
         column = FIRST + term + col_term + channel
         ring = (base + col_base + self.frame) % (1 << RING_BITS)
         if SIGNED and value >> (VALUE_BITS - 1):
             value += (1 << WIDE) - (1 << VALUE_BITS)
-        return [(column << RING_BITS | ring) << WIDE | value]
+        return [((column << SIDE_BITS | sides) << RING_BITS | ring) << WIDE | value]
 
 
 def frame(rng: Random, most: int, density: float = 1.0) -> list[int]:

@@ -11,8 +11,7 @@ from rtl_tests.streams import job, parameter, reset, seeded, start, until
 
 PES = parameter("Pes")
 RING, SLOTS = 1 << parameter("RingBits"), parameter("Slots")
-HEIGHT, WORDS = parameter("OutHeight"), parameter("MapWidth") * SLOTS
-ROW = parameter("RowWords")
+HEIGHT, ROW = parameter("OutHeight"), parameter("MapWidth") * SLOTS
 POOL = from_parameters(job()["parameters"])
 
 # address, emit, first, live, erase
@@ -22,10 +21,10 @@ Word = tuple[int, int, int, int, int]
 def expected(number: int) -> list[Word]:
     """Words of an output row, counted over frames."""
     if POOL is None:
-        return [((number * ROW + i) % RING, 1, 1, 1, 1) for i in range(WORDS)]
+        return [((number * ROW + i) % RING, 1, 1, 1, 1) for i in range(ROW)]
     frame, row = divmod(number, HEIGHT)
     found = []
-    for window in words(POOL, SLOTS, frame, row, ROW):
+    for window in words(POOL, SLOTS, frame, row):
         for i, (at, live, erase) in enumerate(window):
             ends = (int(i == len(window) - 1), int(i == 0))
             found.append((at % RING, *ends, int(live), int(erase)))

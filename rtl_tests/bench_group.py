@@ -40,6 +40,8 @@ WEIGHTS = job()["data"]["columns"]  # per PE and column, its [weight, offset]; o
 COLUMNS = WEIGHTS[0]
 THRESHOLDS = job()["data"]["thresholds"]  # per PE and slot, [keep_from, keep_to]
 MOST_VALUE = job()["data"]["most_value"]
+LEFT, RIGHT = job()["data"]["taps"]  # per column and weight, taps on its left, and on its right
+SIDES = parameter("SideBits") // 2
 RING = 1 << RING_BITS
 OUTPUTS = OUT_WIDTH * SLOTS
 ROW = parameter("MapWidth") * SLOTS
@@ -47,7 +49,7 @@ HEIGHT, OUT_HEIGHT = parameter("MapHeight"), parameter("OutHeight")
 POOL = from_parameters(job()["parameters"])
 TAPS = POOL.window[0] * POOL.window[1] if POOL else 1
 SPAN = RING // ROW  # rows that the ring holds
-WORK_WIDTH = 1 + COLUMN_BITS + RING_BITS + VALUE_BITS
+WORK_WIDTH = 1 + COLUMN_BITS + 2 * SIDES + RING_BITS + VALUE_BITS
 WORK_MARKER = 1 << (WORK_WIDTH - 1)
 MARKER = 1 << (CHANNEL_BITS + X_BITS + ACC_BITS)
 LATENCY = 12 + (POOL is not None)
@@ -55,8 +57,10 @@ DRAIN = 2  # cycles of an empty row in which a PE is busy, but for those until i
 SINGLE = 0  # column with one entry, at offset 0
 COMPLEMENT = (1 << COLUMN_BITS) - 1 if parameter("PairedRoms") else 0  # of columns' numbers
 
-# a touch: lane, column, base counted from the first row in the making, value, PEs as a mask
-Touch = tuple[int, int, int, int, int]
+# a touch: lane, column, base counted from the first row in the making, value, PEs as a mask; the
+# column's taps that lead beside the map, on the left and on the right
+Touch = tuple[int, int, int, int, int, tuple[int, int]]
+INSIDE = (0, 0)
 
 
 def value(rng: Random) -> int:
@@ -78,7 +82,9 @@ def touches(rng: Random, count: int, space: int) -> list[Touch]:
         if reach >= space:
             column, reach = SINGLE, 0
         base = rng.randrange(space - reach) if rng.random() < 0.7 else 0
-        found.append((rng.randrange(LANES), column, base, value(rng), rng.randrange(1, 1 << PES)))
+        sides = rng.randrange(1 << SIDES), rng.randrange(1 << SIDES)
+        lane, pes = rng.randrange(LANES), rng.randrange(1, 1 << PES)
+        found.append((lane, column, base, value(rng), pes, sides if rng.random() < 0.5 else INSIDE))
     return found
 
 
@@ -116,13 +122,16 @@ class Model:
     def words(self, row: list[Touch]) -> list[list[tuple[int, int]]]:
         """Work of a row and its PEs, by lane, the marker last; adds it up."""
         lanes: list[list[tuple[int, int]]] = [[] for _ in range(LANES)]
-        for lane, column, place, value, pes in row:
+        for lane, column, place, value, pes, (left, right) in row:
             base = (self.making()[0] * ROW + place) % RING
             pattern = value & ((1 << VALUE_BITS) - 1)
             named = column ^ COMPLEMENT
-            lanes[lane].append(((named << RING_BITS | base) << VALUE_BITS | pattern, pes))
+            where = ((named << SIDES | right) << SIDES | left) << RING_BITS | base
+            lanes[lane].append((where << VALUE_BITS | pattern, pes))
             for p, ring in enumerate(self.rings):
-                for weight, offset in WEIGHTS[p][column] if pes >> p & 1 else ():
+                for i, (weight, offset) in enumerate(WEIGHTS[p][column] if pes >> p & 1 else ()):
+                    if LEFT[column][i] < left or RIGHT[column][i] < right:
+                        continue
                     at = (base + offset) % RING
                     ring[at] += weight * value
                     assert -(1 << (ACC_BITS - 1)) <= ring[at] < 1 << (ACC_BITS - 1)
@@ -233,7 +242,7 @@ async def hazards(dut: Any, distance: int) -> None:
             space = bench.model.space
             first = space - min(distance, space) if last else 0
             places = [first + i % distance % max(space, 1) for i in range(24 if space else 0)]
-            bench.send([(0, SINGLE, place, value(rng), 1) for place in places])
+            bench.send([(0, SINGLE, place, value(rng), 1, INSIDE) for place in places])
     await bench.finish()
 
 
@@ -256,10 +265,12 @@ async def one_column_a_cycle(dut: Any) -> None:
         assert end + 1 - begin <= len(bench.mac_cycles) + drained or parameter("FifoDepth") < 4
 
     for lane in lanes:  # one lane alone is fast enough
-        await at_full_rate([(lane, SINGLE, at, value(rng), 1) for at in bench.places(60, rng)])
+        await at_full_rate(
+            [(lane, SINGLE, at, value(rng), 1, INSIDE) for at in bench.places(60, rng)]
+        )
     bench.send([])
     await at_full_rate(
-        [(rng.choice(lanes), SINGLE, at, value(rng), 1) for at in bench.places(60, rng)], 1
+        [(rng.choice(lanes), SINGLE, at, value(rng), 1, INSIDE) for at in bench.places(60, rng)], 1
     )
     longest = max(range(len(COLUMNS)), key=lambda c: len(COLUMNS[c]))
     reach = max(offset for _, offset in COLUMNS[longest])
@@ -268,7 +279,9 @@ async def one_column_a_cycle(dut: Any) -> None:
             bench.send([])
     longest = longest if bench.model.space > reach else SINGLE
     room = 20 if bench.model.space else 0
-    await at_full_rate([(rng.choice(lanes), longest, 0, value(rng), 1) for _ in range(room)])
+    await at_full_rate(
+        [(rng.choice(lanes), longest, 0, value(rng), 1, INSIDE) for _ in range(room)]
+    )
 
 
 @cocotb.test()

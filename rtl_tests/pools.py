@@ -72,12 +72,10 @@ def bits(flags: list[bool]) -> int:
     return sum(flag << i for i, flag in enumerate(flags))
 
 
-def words(
-    pool: Pooling, slots: int, frame: int, row: int, row_words: int | None = None
-) -> list[list[tuple[int, bool, bool]]]:
+def words(pool: Pooling, slots: int, frame: int, row: int) -> list[list[tuple[int, bool, bool]]]:
     """Per output of a row (x, then slot), its window: (address, live, erase); not wrapped."""
     found = []
-    row_words = row_words or pool.map[1] * slots
+    row_words = pool.map[1] * slots
     for x in range(pool.out[1]):
         for slot in range(slots):
             top = frame * pool.map[0] + row * pool.stride[0] - pool.padding[0]

@@ -6,14 +6,14 @@ from pathlib import Path
 from rtl_tests.common import SEED, memory_text, on_simulators, run
 
 
-def sizes(lanes: int, pes: int, columns: int, first: int = 0, ring: int = 5) -> dict[str, int]:
+def sizes(lanes: int, pes: int, columns: int, first: int = 0, place: int = 5) -> dict[str, int]:
     return {
         "Lanes": lanes,
         "Pes": pes,
         "Columns": columns,
         "FirstColumn": first,
         "ColumnBits": (first + columns - 1).bit_length(),
-        "RingBits": ring,
+        "PlaceBits": place,
         "ValueBits": 8,
     }
 
@@ -22,8 +22,8 @@ SETS = {
     "two-lanes": sizes(2, 9, 20),
     "alone": sizes(1, 5, 13, first=21),
     "three-lanes": sizes(3, 4, 7),
-    "one-pe": sizes(2, 1, 2, ring=1),
-    "many": sizes(8, 40, 100, ring=9),
+    "one-pe": sizes(2, 1, 2, place=1),
+    "many": sizes(8, 40, 100, place=9),
 }
 
 

@@ -17,12 +17,15 @@ def sizes(
     value_bits: int = 8,
     wide: int = 8,
     signed: int = 0,
+    sides: int = 0,
 ) -> dict[str, object]:
     return locals()
 
 
 SETS = {
     "conv": sizes(4, 6, 3, 6, 29, 17, [0, 2, 1, 1]),
+    "beside": sizes(4, 6, 3, 6, 29, 17, [0, 2, 1, 1], sides=2),
+    "far-beside": sizes(3, 9, 2, 4, 7, 0, [1, 1, 1], wide=9, sides=4),
     "many": sizes(3, 2, 4, 4, 5, 0, [0, 0, 3]),
     "least": sizes(1, 1, 1, 1, 0, 0, [1]),
     "rows": sizes(7, 1, 2, 5, 31, 3, [1, 0, 0, 2, 0, 1, 0]),
@@ -58,14 +61,22 @@ def test_dispatcher(simulator: str, parameters: dict, tmp_path: Path) -> None:
         for completed, on in zip(p["completed"], live(p["height"]), strict=True)
     ]
     columns = [
-        [rng.randrange(COLUMN_CLASSES) * channels, rng.getrandbits(ring), on]
+        [
+            rng.randrange(COLUMN_CLASSES) * channels,
+            rng.getrandbits(ring),
+            rng.getrandbits(p["sides"]) if p["sides"] else 0,
+            on,
+        ]
         for on in live(p["width"])
     ]
     row_words = [
         ((on << completed_bits | c) << ring | base) << column_bits | term
         for term, base, c, on in rows
     ]
-    column_words = [(on << ring | base) << column_bits | term for term, base, on in columns]
+    column_words = [
+        ((on << p["sides"] | sides) << ring | base) << column_bits | term
+        for term, base, sides, on in columns
+    ]
     run(
         "jp_dispatcher",
         {
@@ -80,6 +91,7 @@ def test_dispatcher(simulator: str, parameters: dict, tmp_path: Path) -> None:
             "ColumnBits": column_bits,
             "FirstColumn": p["first"],
             "RingBits": ring,
+            "SideBits": p["sides"],
             "CompletedBits": completed_bits,
             "FrameStep": p["step"],
         },
@@ -91,7 +103,7 @@ def test_dispatcher(simulator: str, parameters: dict, tmp_path: Path) -> None:
                 [*row_words, 0][: max(2, p["height"])], 1 + completed_bits + ring + column_bits
             ),
             "mem/d_columns.mem": memory_text(
-                [*column_words, 0][: max(2, p["width"])], 1 + ring + column_bits
+                [*column_words, 0][: max(2, p["width"])], 1 + p["sides"] + ring + column_bits
             ),
         },
         data={"rows": rows, "columns": columns, "channels": channels},

@@ -6,18 +6,16 @@ from rtl_tests.common import on_simulators, run
 from rtl_tests.pools import Pooling
 
 
-def plain(width: int, slots: int, ring_bits: int, row_words: int = 0) -> dict[str, object]:
-    sizes = {"RowWords": row_words or width * slots}
-    sizes |= {"MapWidth": width, "OutWidth": width, "MapHeight": 3, "OutHeight": 3, "Pool": 0}
+def plain(width: int, slots: int, ring_bits: int) -> dict[str, object]:
+    sizes = {"MapWidth": width, "OutWidth": width, "MapHeight": 3, "OutHeight": 3, "Pool": 0}
     return {"pool": None, "sizes": {**sizes, "Slots": slots, "RingBits": ring_bits}}
 
 
-def pooled(pool: Pooling, slots: int, ring_bits: int, row_words: int = 0) -> dict[str, object]:
-    sizes = {"RowWords": row_words or pool.map[1] * slots, "Slots": slots, "RingBits": ring_bits}
-    return {"pool": pool, "sizes": {**pool.parameters, **sizes}}
+def pooled(pool: Pooling, slots: int, ring_bits: int) -> dict[str, object]:
+    return {"pool": pool, "sizes": {**pool.parameters, "Slots": slots, "RingBits": ring_bits}}
 
 
-PES = {"overlapping": 2, "row": 3, "word": 2, "tall": 8, "one-word-row": 2, "apart": 5}
+PES = {"overlapping": 2, "row": 3, "word": 2, "tall": 8, "one-word-row": 2, "wide": 5}
 """Of the others, one."""
 SETS = {
     "overlapping": pooled(Pooling((7, 6), (4, 3), (3, 3), (2, 2), (1, 1)), 3, 7),
@@ -30,11 +28,7 @@ SETS = {
     "rest": pooled(Pooling((9, 4), (2, 2), (2, 2), (2, 2)), 1, 4),
     "tall": pooled(Pooling((6, 5), (6, 5), (1, 4), (1, 1), (0, 2)), 2, 6),
     "one-word-row": plain(1, 1, 1),
-    "apart": plain(5, 3, 6, row_words=16),
-    "one-word-apart": plain(1, 1, 3, row_words=2),
-    "overlapping-apart": pooled(
-        Pooling((7, 6), (4, 3), (3, 3), (2, 2), (1, 1)), 3, 7, row_words=32
-    ),
+    "wide": plain(5, 3, 6),
 }
 
 

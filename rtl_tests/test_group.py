@@ -33,6 +33,7 @@ def sizes(
         "WeightBits": 8,
         "ValueBits": 8,
         "ValueSigned": 0,
+        "SideBits": 0,
         "TwoSided": 0,
         "AccBits": 24,
         "PairedRoms": 0,
@@ -89,6 +90,9 @@ SETS = {
     "lanes4": sizes(4, 2, 3, 5, 20, 6, ValueSigned=1, PairedRoms=1, BlockRing=1),
     "not-a-power": sizes(1, 3, 3, 5, 6, 7, FifoDepth=8, Pes=5, First=120),
     "eight": sizes(1, 1, 2, 4, 5, 4, WinnerDepth=32, Pes=8),
+    "beside": sizes(2, 3, 4, 6, 14, 9, Pes=2, SideBits=2),
+    "far-beside": sizes(1, 2, 4, 5, 300, 6, Pes=3, SideBits=4, ValueSigned=1),
+    "paired-beside": sizes(1, 2, 4, 5, 20, 6, SideBits=4, PairedRoms=1),
 }
 
 
@@ -108,6 +112,10 @@ def test_group(simulator: str, parameters: dict[str, int], tmp_path: Path) -> No
     starts = [sum(map(len, columns[:i])) for i in range(len(columns))]
     offsets = [offset for column in columns for _, offset in column]
     entries = max(2, len(offsets))
+    sides = p["SideBits"] // 2
+    taps = [[rng.getrandbits(sides) if sides else 0 for _ in offsets] for _ in range(2)]
+    for own in taps:
+        own[0] = (1 << sides) - 1  # the first column's weight is never beside the map
     of_pe = [columns]  # the others have other weights in the same places
     for _ in range(1, p["Pes"]):
         of_pe.append(
@@ -159,6 +167,7 @@ def test_group(simulator: str, parameters: dict[str, int], tmp_path: Path) -> No
                 f"l_pe{i:03}_weights",
                 (Field("weight", p["WeightBits"], signed=True), np.array(weights)),
                 (Field("offset", p["OffsetBits"]), np.array(offsets)),
+                *((Field("taps", sides), np.array(own)) for own in taps if sides),
             ),
         )
         for m in [rom_pair(*roms)] if p["PairedRoms"] else roms:
@@ -177,6 +186,9 @@ def test_group(simulator: str, parameters: dict[str, int], tmp_path: Path) -> No
         data={
             "columns": of_pe,
             "thresholds": thresholds,
+            "taps": [
+                [own[s : s + len(c)] for s, c in zip(starts, columns, strict=True)] for own in taps
+            ],
             "most_value": (1 << (p["ValueBits"] - p["ValueSigned"])) - 1,
         },
     )

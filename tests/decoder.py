@@ -31,6 +31,8 @@ def words(memory: Memory) -> list[dict[str, int]]:
 Row = list[tuple[int, int, int]]
 """Tokens of one row: (physical channel, x, value)."""
 Frame = list[Row]
+Work = tuple[int, int, int, tuple[int, int]]
+"""Column, base, value; how many of its taps lead beside the map on the left, on the right."""
 Drained = list[list[list[int]]]
 """Outputs of one frame: [output row][PE][x * slots + slot]."""
 
@@ -44,8 +46,8 @@ class LaneDecoder:
         self.rows, self.columns = words(lane.rows), words(lane.columns)
         self.masks = [list(word.values()) for word in words(lane.masks)]
 
-    def work(self, frames: Sequence[Frame]) -> Iterator[tuple[int, int, int] | None]:
-        """(column, base, value) of every token, and None for every marker."""
+    def work(self, frames: Sequence[Frame]) -> Iterator[Work | None]:
+        """Every token's work, and None for every marker."""
         start = 0
         for frame in frames:
             assert len(frame) == self.height
@@ -56,7 +58,8 @@ class LaneDecoder:
                     if not (row["live"] and column["live"]):
                         continue
                     number = row["term"] + column["term"] + channel
-                    yield number, row["base"] + column["base"] + start, value
+                    beside = column.get("beside_left", 0), column.get("beside_right", 0)
+                    yield number, row["base"] + column["base"] + start, value, beside
                 yield from [None] * row["completed"]
             start += self.step
 
@@ -95,19 +98,17 @@ class Decoder:
             raise AssertionError(f"a column of lane {i} after the last output was complete")
         if late:
             drained.append(self._drain(memory, len(drained)))
-        assert not any(
-            word and not self._is_beside(at) for own in memory for at, word in enumerate(own)
-        )
+        assert not any(any(own) for own in memory)
         for n in range(len(frames[0])):
             yield drained[n * layer.out_height : (n + 1) * layer.out_height]
 
     def _turns(
         self,
-        work: list[Iterator[tuple[int, int, int] | None]],
+        work: list[Iterator[Work | None]],
         rng: np.random.Generator,
         *,
         markers: bool = True,
-    ) -> Iterator[tuple[int, tuple[int, int, int]]]:
+    ) -> Iterator[tuple[int, Work]]:
         """Work of all lanes up to their next markers, lanes in random turns; no empty columns."""
         open_ = list(range(len(work)))
         while open_:
@@ -121,7 +122,13 @@ class Decoder:
                 yield i, column
 
     def _scatter(
-        self, memory: list[list[int]], lane: int, number: int, base: int, value: int
+        self,
+        memory: list[list[int]],
+        lane: int,
+        number: int,
+        base: int,
+        value: int,
+        beside: tuple[int, int],
     ) -> None:
         own = self.lanes[lane]
         half = 1 << (self.layer.accumulator_bits - 1)
@@ -130,24 +137,13 @@ class Decoder:
                 pointer = self.pointers[p][own.first + number]
                 for entry in range(pointer["start"], pointer["start"] + pointer["more"] + 1):
                     word = self.weights[p][entry]
+                    taps = word.get("taps_left", 0), word.get("taps_right", 0)
+                    if taps[0] < beside[0] or taps[1] < beside[1]:
+                        continue
                     at = (base + word["offset"]) % len(memory[p])
                     total = memory[p][at] + word["weight"] * value
-                    assert (
-                        self._is_beside(at) or -half <= total < half
-                    )  # what is beside the map may wrap
-                    memory[p][at] = (total + half) % (2 * half) - half
-
-    def _is_beside(self, at: int) -> bool:
-        """Whether an accumulator is of sums that are never read, beside the map or between windows."""
-        x, pool = at % self.layer.row_words // self.layer.slots, self.layer.pool
-        if pool is None or self.layer.row_words == self.layer.map_width * self.layer.slots:
-            return x >= self.layer.map_width
-        read = {
-            i * pool.stride[1] - pool.padding[1] + dx
-            for i in range(self.layer.out_width)
-            for dx in range(pool.window[1])
-        }
-        return x >= self.layer.map_width or x not in read
+                    assert -half <= total < half
+                    memory[p][at] = total
 
     def _drain(self, memory: list[list[int]], number: int) -> list[list[int]]:
         """Outputs of one row: [PE][x * slots + slot]."""

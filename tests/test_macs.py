@@ -71,16 +71,21 @@ def test_counts_equal_a_count_of_single_products(kind: str) -> None:
 
 
 def executed(source: Source, layer: Layer, values: Int) -> int:
-    """Products in the rows that a layer computes, whether their columns lie on its map or beside it."""
-    rows = looked_at(layer).any(axis=1)
+    """Products of the sums that a layer computes, and in the same rows of those beside its map."""
+    seen = looked_at(layer)
+    rows, columns = seen.any(axis=1), seen.any(axis=0)
     per_in, per_out = source.weights.shape[1], layer.map.channels // source.groups
     found = 0
     for k, c, i, j in np.argwhere(source.weights):
         channel = k // per_out * per_in + c
         for row, column in np.ndindex(values.shape[1:3]):
             y, late = divmod(row + source.padding[0] - i * source.dilation[0], source.stride[0])
-            x_late = (column + source.padding[1] - j * source.dilation[1]) % source.stride[1]
-            if not late and not x_late and 0 <= y < layer.map.height and rows[y]:
+            x, x_late = divmod(
+                column + source.padding[1] - j * source.dilation[1], source.stride[1]
+            )
+            if late or x_late or not 0 <= y < layer.map.height or not rows[y]:
+                continue
+            if not 0 <= x < layer.map.width or columns[x]:
                 found += int((values[:, row, column, channel] != 0).sum())
     return found
 

@@ -17,6 +17,8 @@ STATIC = ("jp_types.hpp", "jp_pe.hpp", "jp_engine.hpp", "testbench.cpp")
 
 LIMB_BITS = 64
 WORDS_PER_LINE = 12
+NO_BITS = "0, 0, false"
+"""Arguments of `jp::field` where a word has no such field."""
 
 Values = dict[str, object]
 
@@ -110,10 +112,13 @@ def _input(design: Design) -> Values:
 
 def _layer(layer: LayerDesign, name: str) -> Values:
     start, more = layer.pointers[0].fields
-    value = f"{layer.value_bits}, {_bool(layer.value_signed)}, {layer.ring_bits}"
+    value = (
+        f"{layer.value_bits}, {_bool(layer.value_signed)}, {layer.ring_bits}, {layer.beside_bits}"
+    )
     winner = TokenFormat(layer.accumulator_bits, True, layer.output_x_bits, layer.channel_bits)
     fields = (
-        _fields(layer.pointers[0], {})
+        {"taps_left": NO_BITS, "taps_right": NO_BITS}
+        | _fields(layer.pointers[0], {})
         | _fields(layer.weights[0], {})
         | _fields(layer.thresholds[0], {})
         | _fields(layer.streams[0].post, {"class": "class_of"})
@@ -178,7 +183,8 @@ def _lane(lane: Lane, name: str) -> Values:
         "token": _token(lane.token),
         "height": lane.height,
         "first_column": lane.first_column,
-        "fields": {f"row_{key}": value for key, value in _fields(lane.rows, {}).items()}
+        "fields": {"column_beside_left": NO_BITS, "column_beside_right": NO_BITS}
+        | {f"row_{key}": value for key, value in _fields(lane.rows, {}).items()}
         | {f"column_{key}": value for key, value in _fields(lane.columns, {}).items()},
     }
 

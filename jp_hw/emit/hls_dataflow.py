@@ -173,8 +173,9 @@ class _Builder:
         """A layer from its lanes to its merged winners, one FIFO of them for each output stream."""
         name = self.name_of[layer.name]
         start, more = layer.pointers[0].fields
-        command_bits = layer.value_bits + layer.ring_bits + layer.column_bits + 1
-        job_bits = layer.value_bits + layer.ring_bits + start.bits + more.bits + 1
+        common_bits = layer.value_bits + layer.ring_bits + 2 * layer.beside_bits + 1
+        command_bits = common_bits + layer.column_bits
+        job_bits = common_bits + start.bits + more.bits
         commands = [
             [
                 self.fifo(f"{name}_lane{i}_pe{p:03}", command_bits, layer.fifo_depth)

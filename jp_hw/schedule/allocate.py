@@ -99,7 +99,7 @@ def loads(
     """
     result = []
     for layer in network.layers:
-        more = beside(network, layer) if layer.name in untrimmed else None
+        more = beside(network, layer) if layer.name in untrimmed else 0
         tokens = tuple((s.tensor, _tokens(network, s.tensor, tensors)) for s in layer.sources)
         taps = 1 if layer.pool is None else int(np.prod(layer.pool.side_by_side.window))
         result.append(

@@ -22,9 +22,7 @@ EVEN = 1.005
 than this, against another way, is as even."""
 
 
-def column_work(
-    network: Network, layer: Layer, tensors: Mapping[str, Int], more: int | None = None
-) -> Int:
+def column_work(network: Network, layer: Layer, tensors: Mapping[str, Int], more: int = 0) -> Int:
     """MACs of every column and output channel kept on each sample, (samples, columns, channels).
 
     more: columns on both sides of the map that are counted, too (see `macs.kept`).
@@ -40,9 +38,7 @@ def column_work(
     return of_outputs
 
 
-def channel_work(
-    network: Network, layer: Layer, tensors: Mapping[str, Int], more: int | None = None
-) -> Int:
+def channel_work(network: Network, layer: Layer, tensors: Mapping[str, Int], more: int = 0) -> Int:
     """MACs that every output channel keeps on each sample, int64 (samples, out channels)."""
     work: Int = column_work(network, layer, tensors, more).sum(1)
     return work

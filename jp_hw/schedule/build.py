@@ -8,7 +8,6 @@ from numpy.typing import NDArray
 
 from jp_hw.errors import JpHwError
 from jp_hw.ir import INPUT, Int, Layer, Network, Source
-from jp_hw.macs import beside
 from jp_hw.schedule import columns, thresholds
 from jp_hw.schedule.buffers import with_buffers
 from jp_hw.schedule.design import (
@@ -41,9 +40,9 @@ class Placement:
     channel_of: int64 (pes, slots), the output channel of every slot, -1 for unused ones. streams:
     output streams, by consecutive PEs as equal as can be. columns: neighbouring columns that are
     channels of their own (`interleave`): channel_of counts those. queue: words of each lane's queue
-    in a PE, 0 for the usual number. trimmed: whether tokens beside the left and right border have
-    columns of their own, without the weights that lead out of the map; else these are multiplied, too,
-    and the sums never read. slack: tokens that find room before each lane that carries a map, at least.
+    in a PE, 0 for the usual number. trimmed: whether tokens at the left and right border have
+    columns of their own, without the weights that lead out of the map; else such a weight takes its
+    cycle, and nothing is added. slack: tokens that find room before each lane that carries a map, at least.
     joined: whether several lanes share one bus to the PEs. share: PEs of a group, which share what
     drains their rows, at most. winners: words of a group's queue of winners, 0 for the usual number.
     """
@@ -84,7 +83,7 @@ def layer_design(
     """
     across = 1 if layer.pool is None else layer.pool.across
     mapping = columns.Mapping.of(placement.channel_of, across)
-    row_words = row_pitch(network, layer, mapping.slots, placement.trimmed)
+    row_words = layer.map.width * mapping.column_words
     low, high = network.layer_limits(layer)
     accumulator_bits = thresholds.accumulator_bits(int(low.min()), int(high.max()))
     sum_bits = thresholds.accumulator_bits(
@@ -103,8 +102,7 @@ def layer_design(
     parts = [
         columns.lane_columns(
             feed.source, network.tensor_shape(feed.source.tensor), layer, feed.physical,
-            feed.channels, mapping, network.live(feed.source.weights), row_words,
-            placement.trimmed,
+            feed.channels, mapping, network.live(feed.source.weights), placement.trimmed,
         )
         for feed in feeds
     ]  # fmt: skip
@@ -113,14 +111,15 @@ def layer_design(
     ring_bits = bits_for(ring * row_words - 1)
     total = sum(part.count for part in parts)
     firsts = np.cumsum([0, *(part.count for part in parts)])
+    beside_bits = columns.beside_bits(parts)
     pointers, weights = columns.pe_memories(
-        layer.name, parts, mapping.pes, layer.weight_bits, ring_bits
+        layer.name, parts, mapping.pes, layer.weight_bits, ring_bits, beside_bits
     )
     lanes = tuple(
         columns.lane(
             layer.name, i, feed.source.tensor, feed.stream, part, int(first),
             token_format(network, feed.source.tensor, producers), mapping, row_words, ring_bits,
-            bits_for(total - 1),
+            bits_for(total - 1), beside_bits,
         )
         for i, (feed, part, first) in enumerate(zip(feeds, parts, firsts, strict=False))
     )  # fmt: skip
@@ -141,7 +140,6 @@ def layer_design(
         accumulator_bits=accumulator_bits,
         sum_bits=sum_bits,
         ring_bits=ring_bits,
-        row_words=row_words,
         lanes=lanes,
         pool=columns.pool_design(layer),
         pointers=pointers,
@@ -170,24 +168,18 @@ def saves(network: Network, layer: Layer) -> bool:
 
     Not if its map is but one column wide: then most weights of a token lead out of it.
     """
-    return layer.map.width > 1 and row_pitch(network, layer, 1, trimmed=False) != row_pitch(
-        network, layer, 1, trimmed=True
+    if layer.map.width == 1:
+        return False
+    several = (
+        [
+            len(
+                columns.axes(source, network.tensor_shape(source.tensor), layer, trimmed)[1].classes
+            )
+            for trimmed in (True, False)
+        ]
+        for source in layer.sources
     )
-
-
-def row_pitch(network: Network, layer: Layer, slots: int, trimmed: bool) -> int:
-    """Accumulators of a PE from one row of sums to the next.
-
-    Sums that are never read, beside the map or between pooling windows, have places that are never
-    used for anything else: there the distance is a power of two, which divides the ring.
-    """
-    width = layer.map.width
-    words = slots * (1 if layer.pool is None else layer.pool.across)
-    read = {x for window in windows(layer.pool, 1, layer.output.width) for x in window}
-    most = 0 if trimmed else beside(network, layer)
-    if trimmed or (most == 0 and len(read) == width):
-        return width * words
-    return 1 << ((width + most) * words - 1).bit_length()
+    return any(more > fewer for more, fewer in several)
 
 
 def _streams(

@@ -1,6 +1,6 @@
 """Memory images of one layer: dispatcher tables, column pointers, weights, thresholds."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -61,8 +61,9 @@ class Mapping:
 class LaneColumns:
     """One lane's columns, before they become memories.
 
-    pe, offset, weight: int64, one element per stored weight, ordered by PE, then group (root row
-    class, column class, channel), then output row, then offset.
+    pe, offset, weight, left, right: int64, one element per stored weight, ordered by PE, then group
+    (root row class, column class, channel), then output row, then offset. left, right: how many taps its
+    column class has on both sides of its own.
     starts, lengths: int64 (pes, columns): every column is a piece of its group's weights.
     """
 
@@ -72,6 +73,8 @@ class LaneColumns:
     pe: Int
     offset: Int
     weight: Int
+    left: Int
+    right: Int
     starts: Int
     lengths: Int
 
@@ -107,16 +110,16 @@ def lane_columns(
     channels: int,
     mapping: Mapping,
     stored: NDArray[np.bool_],
-    row_words: int,
     trimmed: bool,
 ) -> LaneColumns:
     """Columns of one lane.
 
     physical_in: physical channel of each input channel, -1 for those of other lanes; channels: how
     many physical ones there are, unused ones included; stored: which of the source's weights are;
-    row_words: from one row of sums to the next; trimmed: whether columns are at the borders.
+    trimmed: whether borders have columns of their own.
     """
     rows, cols = axes(source, inputs, layer, trimmed)
+    row_words = layer.map.width * mapping.column_words
     out, within, tap_y, tap_x = np.nonzero(stored)
     values = source.weights[out, within, tap_y, tap_x]
     per_in = source.weights.shape[1]
@@ -130,15 +133,19 @@ def lane_columns(
         for col_class, col_taps in enumerate(cols.classes):
             first = (number * len(cols.classes) + col_class) * channels
             for step, (ky, dy) in enumerate(rows.classes[root]):
-                for kx, dx in col_taps:
+                for tap, (kx, dx) in enumerate(col_taps):
                     use = (tap_y == ky) & (tap_x == kx) & (channel >= 0)
                     offset = dy * row_words + dx * mapping.column_words + place_of[use]
                     group = first + channel[use]
-                    parts.append((pe_of[use], group * steps + step, offset, values[use]))
+                    left = np.full(len(offset), tap)
+                    right = len(col_taps) - 1 - left
+                    parts.append(
+                        (pe_of[use], group * steps + step, offset, values[use], left, right)
+                    )
     empty = np.zeros(0, np.int64)
-    pe, place, offset, weight = (
+    pe, place, offset, weight, left, right = (
         np.concatenate([empty, *arrays])
-        for arrays in (zip(*parts, strict=True) if parts else [()] * 4)
+        for arrays in (zip(*parts, strict=True) if parts else [()] * 6)
     )
     order = np.lexsort((offset, place, pe))
     places = len(roots) * len(cols.classes) * channels * max(steps, 1) + 1
@@ -146,7 +153,7 @@ def lane_columns(
     before = np.cumsum(counts.reshape(mapping.pes, places), axis=1)
     first_of, last_of = _pieces(rows, len(cols.classes) * channels, roots, steps)
     return LaneColumns(
-        rows, cols, channels, pe[order], offset[order], weight[order],
+        rows, cols, channels, pe[order], offset[order], weight[order], left[order], right[order],
         before[:, first_of], before[:, last_of] - before[:, first_of],
     )  # fmt: skip
 
@@ -165,12 +172,16 @@ def _pieces(rows: Axis, width: int, roots: list[int], steps: int) -> tuple[Int, 
 def lane(
     layer: str, number: int, tensor: str, stream: int, columns: LaneColumns, first: int,
     token: TokenFormat, mapping: Mapping, row_words: int, ring_bits: int, column_bits: int,
+    beside_bits: int,
 ) -> Lane:  # fmt: skip
-    """The dispatcher's tables of one lane, and its bus's masks; number: of the lane in its layer."""
+    """The dispatcher's tables of one lane, and its bus's masks; number: of the lane in its layer.
+
+    row_words: from one row of sums to the next.
+    """
     rows, cols = columns.rows, columns.cols
     ring = 1 << ring_bits
     row_term = np.array(rows.class_of) * len(cols.classes) * columns.channels
-    completed = np.array(rows.completed())
+    completed, beside = np.array(rows.completed()), np.array(cols.beside)
     masks = (columns.lengths > 0).astype(np.int64)
     base = Field("base", ring_bits)
     return Lane(
@@ -191,6 +202,7 @@ def lane(
             f"{layer}_lane{number:02}_columns",
             (Field("term", column_bits), np.array(cols.class_of) * columns.channels),
             (base, np.array(cols.origin) * mapping.column_words % ring),
+            *_sides("beside", beside[:, 0], beside[:, 1], beside_bits),
             (Field("live", 1), np.array(cols.live(), np.int64)),
         ),
         memory(
@@ -200,17 +212,35 @@ def lane(
     )  # fmt: skip
 
 
+def beside_bits(lanes: Sequence[LaneColumns]) -> int:
+    """Bits of the number of taps of a token that lead beside the map on one side; 0 if none ever do."""
+    most = max(count for lane in lanes for both in lane.cols.beside for count in both)
+    return bits_for(most) if most else 0
+
+
+def _sides(name: str, left: Int, right: Int, bits: int) -> Iterator[tuple[Field, Int]]:
+    """Fields with what lies on the left and on the right, as far as that many bits can tell."""
+    if bits:
+        yield Field(f"{name}_left", bits), np.minimum(left, (1 << bits) - 1)
+        yield Field(f"{name}_right", bits), np.minimum(right, (1 << bits) - 1)
+
+
 def pe_memories(
-    layer: str, lanes: Sequence[LaneColumns], pes: int, weight_bits: int, ring_bits: int
+    layer: str,
+    lanes: Sequence[LaneColumns],
+    pes: int,
+    weight_bits: int,
+    ring_bits: int,
+    beside: int,
 ) -> tuple[tuple[Memory, ...], tuple[Memory, ...]]:
     """Column pointers and weights of every PE; widths are the same in all PEs of the layer.
 
-    Offsets are modulo the ring, as all addresses are.
+    Offsets are modulo the ring, as all addresses are. beside: `beside_bits`.
     """
     lengths = np.concatenate([lane.lengths for lane in lanes], axis=1)
-    pe, offset, weight = (
+    pe, offset, weight, left, right = (
         np.concatenate([getattr(lane, name) for lane in lanes])
-        for name in ("pe", "offset", "weight")
+        for name in ("pe", "offset", "weight", "left", "right")
     )
     offset = offset % (1 << ring_bits)
     sizes = np.stack([np.bincount(lane.pe, minlength=pes) for lane in lanes], axis=1)
@@ -237,6 +267,7 @@ def pe_memories(
                 f"{layer}_pe{p:03}_weights",
                 (weight_field, np.concatenate([weight[own], pad])),
                 (offset_field, np.concatenate([offset[own], pad])),
+                *_sides("taps", left[own], right[own], beside),
             )
         )
     return tuple(pointers), tuple(weights)

@@ -107,6 +107,8 @@ class Lane:
     do find room in the RTL; what is more than that evens out the layers' pace.
     rows: word y = (row term, row base, number of output rows complete after input row y, live).
     columns: word x = (column term, column base, live). Where row or x is not live, no kernel reaches.
+    In a layer with `beside_bits`, also how many taps of the column lead beside the map on the left, on
+    the right: its weights that have fewer taps on that side are not added.
     masks: word id = one bit per PE whose column `id` is not empty.
     A token's column is `row term + column term + channel` in this lane's masks, and
     `first_column` more than that in the pointer memories; its accumulator base is
@@ -166,13 +168,13 @@ class LayerDesign:
 
     channel_of: int64 (pes, slots), the output channel of each slot, -1 where a slot is unused.
     map_height, map_width: of the sums; out_height, out_width: after pooling.
-    row_words: accumulators of a PE from one row of sums to the next.
     value_bits, value_signed: what holds the values of all lanes.
     pointers, weights, thresholds: one memory per PE. Pointer word: (first entry, entries - 1);
-    weight word: (weight, offset); threshold word: a drained accumulator `a` wins if
-    `a >= keep_from`, or, in a signed layer, `a <= keep_to`.
+    weight word: (weight, offset) and, with `beside_bits`, how many taps its column has on the left and
+    on the right of its own, as far as those bits can tell; threshold word: a drained accumulator `a`
+    wins if `a >= keep_from`, or, in a signed layer, `a <= keep_to`.
     table: activations by index, where requantization ends in one.
-    trimmed: whether what lies beside the map is never computed.
+    trimmed: whether borders have columns of their own, so that no weight leads beside the map.
     paired_roms: a PE's pointers and weights share a block RAM. block_ring: its accumulators are one.
     slack: tokens that find room before each of its lanes that carries a map, at least.
     joined: its lanes share one way to the PEs, and so one queue in each; one token of them a cycle.
@@ -192,7 +194,6 @@ class LayerDesign:
     accumulator_bits: int
     sum_bits: int
     ring_bits: int
-    row_words: int
     lanes: tuple[Lane, ...]
     pool: PoolDesign | None
     pointers: tuple[Memory, ...]
@@ -224,6 +225,17 @@ class LayerDesign:
     def buses(self) -> int:
         """Queues of a PE: one for each lane, or one for all."""
         return 1 if self.joined else len(self.lanes)
+
+    @property
+    def row_words(self) -> int:
+        """Accumulators of a PE from one row of sums to the next."""
+        return self.map_width * self.slots
+
+    @property
+    def beside_bits(self) -> int:
+        """Bits that say how many taps of a token lead beside the map on one side; 0 if none do."""
+        sides = self.weights[0].fields[2:]
+        return sides[0].bits if sides else 0
 
     @property
     def frame_step(self) -> int:

@@ -19,6 +19,8 @@ class Axis:
     lie outside the map. parts: per class (root class, first, last): its taps are the root's taps
     first..last-1, so that their weights need not be stored twice.
     done: per output position, the input position after which it is complete, never falling.
+    beside: per input position, how many of its class's first and last taps lead out of the map: 0
+    where borders have classes of their own.
     """
 
     classes: tuple[Taps, ...]
@@ -26,6 +28,7 @@ class Axis:
     origin: tuple[int, ...]
     parts: tuple[tuple[int, int, int], ...]
     done: tuple[int, ...]
+    beside: tuple[tuple[int, int], ...]
 
     def newest(self) -> list[int]:
         """Per input position the greatest output that it or an earlier one reaches, -1 for none."""
@@ -38,7 +41,10 @@ class Axis:
 
     def live(self) -> list[bool]:
         """Per input position, whether any output is reached from it."""
-        return [bool(self.classes[kind]) for kind in self.class_of]
+        return [
+            len(self.classes[kind]) > sum(beside)
+            for kind, beside in zip(self.class_of, self.beside, strict=True)
+        ]
 
     def completed(self) -> list[int]:
         """Per input position, how many outputs are complete after it."""
@@ -62,11 +68,13 @@ def axis(
 
     same: per tap, a number that taps of equal weights share. windows: per pooled output, the outputs
     that it needs; others are not computed, and `done` is of pooled outputs. spread: from an input to
-    the next one. trimmed: unless, outputs beside the map are computed, too, so borders need no classes.
+    the next one. trimmed: unless, borders have no classes of their own: classes then
+    have taps that lead beside the map, too.
     """
     names = list(range(kernel)) if same is None else list(same)
     needed = set(range(outputs)) if windows is None else {o for window in windows for o in window}
     virtual: list[tuple[Taps, int]] = []
+    beside = []
     done = [0] * outputs
     for i in range(inputs):
         reached = []
@@ -78,8 +86,13 @@ def axis(
         for _, out in reached:
             if out in needed:
                 done[out] = max(done[out], i)
-        inside = [(tap, out) for tap, out in reached if out in needed or not trimmed]
-        virtual.append((tuple((names[tap], out - origin) for tap, out in inside), origin))
+        own = [
+            (tap, out)
+            for tap, out in reached
+            if out in needed or not (trimmed or 0 <= out < outputs)
+        ]
+        beside.append((sum(out < 0 for _, out in own), sum(out >= outputs for _, out in own)))
+        virtual.append((tuple((names[tap], out - origin) for tap, out in own), origin))
     found = {taps for taps, _ in virtual}
     classes: dict[Taps, int] = {}
     class_of, origins = [], []
@@ -94,8 +107,9 @@ def axis(
     for out in range(1, len(done)):
         done[out] = max(done[out], done[out - 1])
     return Axis(
-        tuple(classes), tuple(class_of), tuple(origins), _parts(tuple(classes)), tuple(done)
-    )
+        tuple(classes), tuple(class_of), tuple(origins), _parts(tuple(classes)), tuple(done),
+        tuple(beside),
+    )  # fmt: skip
 
 
 def _slice(taps: Taps, whole: Taps) -> tuple[int, int] | None:

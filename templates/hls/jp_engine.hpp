@@ -188,6 +188,8 @@ JP_INLINE void dispatch(fifo<Lane::token::width>& tokens, Commands&... commands)
         const std::uint64_t packed =
             command::value::put(token::value::of(word)) |
             command::base::put(row_base + Lane::column_base::of(column)) |
+            command::left::put(Lane::column_beside_left::of(column)) |
+            command::right::put(Lane::column_beside_right::of(column)) |
             command::column::put(id + Lane::first_column);
         give_some(Lane::masks[id], packed, stray, std::index_sequence_for<Commands...>{},
                   commands...);

@@ -36,6 +36,8 @@ JP_INLINE void fetch(fifo<Pe::layer::job::width>& jobs, Lanes&... lanes) {
         const auto pointer = Pe::pointers[command::column::of(word)];
         give(jobs, job::value::put(command::value::of(word)) |
                        job::base::put(command::base::of(word)) |
+                       job::left::put(command::left::of(word)) |
+                       job::right::put(command::right::of(word)) |
                        job::start::put(layer::start::of(pointer)) |
                        job::more::put(layer::more::of(pointer)),
              stray);
@@ -64,6 +66,7 @@ JP_INLINE std::uint64_t scatter(fifo<Layer::job::width>& jobs, const Weights& we
   }
   std::uint64_t word = 0;
   std::uint32_t entry = 0, left = 0, base = 0;
+  std::uint64_t beside_left = 0, beside_right = 0;  // taps that lead beside the map
   std::int32_t value = 0;
   bool open = true;
   while (open) {
@@ -79,10 +82,16 @@ JP_INLINE std::uint64_t scatter(fifo<Layer::job::width>& jobs, const Weights& we
       base = static_cast<std::uint32_t>(job::base::of(word));
       entry = static_cast<std::uint32_t>(job::start::of(word));
       left = static_cast<std::uint32_t>(job::more::of(word)) + 1;
+      beside_left = job::left::of(word);
+      beside_right = job::right::of(word);
     }
     if (open) {
       const auto weight = weights[entry];
-      const std::int32_t product = static_cast<std::int32_t>(Layer::weight::of(weight)) * value;
+      // a weight that leads beside the map adds nothing
+      const bool beside = Layer::taps_left::of(weight) < beside_left ||
+                          Layer::taps_right::of(weight) < beside_right;
+      const std::int32_t product =
+          beside ? 0 : static_cast<std::int32_t>(Layer::weight::of(weight)) * value;
       const std::uint32_t address =
           (base + static_cast<std::uint32_t>(Layer::offset::of(weight))) & Layer::ring_mask;
       sint<Layer::accumulator_bits> sum = ring[address];

@@ -200,6 +200,24 @@ struct field {
   }
 };
 
+// A field that a word does not have: zero.
+template <int LOW>
+struct field<LOW, 0, false> {
+  static constexpr int low = LOW;
+  static constexpr int bits = 0;
+  static constexpr int end = LOW;
+  using type = std::uint64_t;
+
+  template <class Word>
+  JP_INLINE static type of(const Word&) {
+    return 0;
+  }
+  template <class Integer>
+  JP_INLINE static std::uint64_t put(Integer) {
+    return 0;
+  }
+};
+
 // Bit `index` of a memory word.
 template <class Word>
 JP_INLINE bool bit(const Word& word, int index) {
@@ -257,21 +275,25 @@ struct token_format {
 
 // Dispatcher to PE: which column, into which accumulators, times which value. Values of all lanes
 // have one format here.
-template <int VALUE, bool SIGNED, int BASE, int COLUMN>
+template <int VALUE, bool SIGNED, int BASE, int BESIDE, int COLUMN>
 struct command_format {
   using value = field<0, VALUE, SIGNED>;
   using base = field<value::end, BASE>;
-  using column = field<base::end, COLUMN>;
+  using left = field<base::end, BESIDE>;
+  using right = field<left::end, BESIDE>;
+  using column = field<right::end, COLUMN>;
   using marker = field<column::end, 1>;
   static constexpr int width = marker::end;
 };
 
 // The same inside a PE once the column's pointer is known.
-template <int VALUE, bool SIGNED, int BASE, int START, int MORE>
+template <int VALUE, bool SIGNED, int BASE, int BESIDE, int START, int MORE>
 struct job_format {
   using value = field<0, VALUE, SIGNED>;
   using base = field<value::end, BASE>;
-  using start = field<base::end, START>;
+  using left = field<base::end, BESIDE>;
+  using right = field<left::end, BESIDE>;
+  using start = field<right::end, START>;
   using more = field<start::end, MORE>;
   using marker = field<more::end, 1>;
   static constexpr int width = marker::end;

@@ -1,6 +1,6 @@
 // The way of work to the PEs that have any: from one lane, or from all lanes of a layer.
 //
-// Contract: a lane brings work {0, column, base, value} or {1, ...}, a marker, with an AXI4-Stream
+// Contract: a lane brings work {0, column, place, value} or {1, ...}, a marker, with an AXI4-Stream
 // handshake. A column goes to the PEs whose bit is set in its mask, under the number column + FirstColumn; a
 // marker goes to all PEs. One word a cycle; 3 cycles from work_i to pe_valid_o, 4 with several lanes.
 // A word waits while any PE that it is for is not ready, and all that follow wait behind it. pe_ready_i
@@ -15,9 +15,9 @@ module jp_bus #(
     parameter int Columns = 2,      // words of the mask table
     parameter int FirstColumn = 0,
     parameter int ColumnBits = 1,
-    parameter int RingBits = 1,
+    parameter int PlaceBits = 1,
     parameter int ValueBits = 8,
-    localparam int Width = 1 + ColumnBits + RingBits + ValueBits
+    localparam int Width = 1 + ColumnBits + PlaceBits + ValueBits
 ) (
     input  logic                   clk_i,
     input  logic                   rst_ni,
@@ -82,7 +82,7 @@ module jp_bus #(
   logic [Width-1:0] work_3q, work_4q;
   logic [Pes-1:0] mask_3, target_4q;
 
-  assign column_2 = work_2[RingBits+ValueBits +: ColumnBits];
+  assign column_2 = work_2[PlaceBits+ValueBits +: ColumnBits];
 
   jp_rom #(.File({Prefix, "_masks.mem"}), .Width(Pes), .Depth(Columns), .AddrBits(MaskBits)) u_masks (
       .clk_i, .en_i(advance), .addr_i(MaskBits'(column_2)), .data_o(mask_3)
@@ -100,7 +100,7 @@ module jp_bus #(
   always_ff @(posedge clk_i) begin
     if (advance) begin
       work_3q <= work_2;
-      work_3q[RingBits+ValueBits +: ColumnBits] <= column_2 + ColumnBits'(FirstColumn);
+      work_3q[PlaceBits+ValueBits +: ColumnBits] <= column_2 + ColumnBits'(FirstColumn);
       work_4q <= work_3q;
     end
   end

@@ -6,6 +6,8 @@
 // are complete after it (0, 1 or more).
 //   column = FirstColumn + row term + column term + channel
 //   base   = row base + column base + start of the frame, modulo the ring
+// With SideBits, work is {0, column, right, left, base, value}: how many taps of the column lead beside the
+// map, as the columns' table says.
 // One token a cycle, latency 2 cycles; AXI4-Stream handshake. token_ready_o depends on token_i and
 // registers only: stage 2 holds a second word where work waits.
 module jp_dispatcher #(
@@ -20,10 +22,11 @@ module jp_dispatcher #(
     parameter int ColumnBits = 1,
     parameter int FirstColumn = 0,
     parameter int RingBits = 1,
+    parameter int SideBits = 0,     // of left and right together
     parameter int CompletedBits = 1,
     parameter int FrameStep = 0,
     localparam int TokenWidth = 1 + ChannelBits + XBits + ValueBits,
-    localparam int WorkWidth = 1 + ColumnBits + RingBits + OutValueBits
+    localparam int WorkWidth = 1 + ColumnBits + SideBits + RingBits + OutValueBits
 ) (
     input  logic                  clk_i,
     input  logic                  rst_ni,
@@ -39,7 +42,8 @@ module jp_dispatcher #(
   localparam int RowDepth = Height > 1 ? Height : 2;
   localparam int ColDepth = Width > 1 ? Width : 2;
   localparam int RowWidth = 1 + CompletedBits + RingBits + ColumnBits;
-  localparam int ColWidth = 1 + RingBits + ColumnBits;
+  localparam int PlaceBits = SideBits + RingBits;
+  localparam int ColWidth = 1 + PlaceBits + ColumnBits;
 
   logic marker;
   logic [ChannelBits-1:0] channel;
@@ -91,7 +95,8 @@ module jp_dispatcher #(
   // stage 1: row and column words
   logic valid_1q, marker_1q;
   logic [ColumnBits-1:0] row_sum_1q, col_term_1q;
-  logic [RingBits-1:0] row_base_1q, col_base_1q;
+  logic [RingBits-1:0] row_base_1q;
+  logic [PlaceBits-1:0] col_place_1q;
   logic [ValueBits-1:0] value_1q;
 
   always_ff @(posedge clk_i) begin
@@ -102,7 +107,7 @@ module jp_dispatcher #(
     if (room) begin
       marker_1q <= marker;
       row_sum_1q <= row_term + ColumnBits'(channel);
-      {col_base_1q, col_term_1q} <= col_word[ColWidth-2:0];
+      {col_place_1q, col_term_1q} <= col_word[ColWidth-2:0];
       row_base_1q <= row_base + frame_q;
       value_1q <= value;
     end
@@ -111,20 +116,23 @@ module jp_dispatcher #(
   // stage 2: column and base, and the end of what a stall can reach
   logic marker_2q;
   logic [ColumnBits-1:0] column_1, column_2q;
-  logic [RingBits-1:0] base_1, base_2q;
+  logic [PlaceBits-1:0] place_1, place_2q;
   logic [ValueBits-1:0] value_2q;
   logic [OutValueBits-1:0] wide_2;
 
   assign column_1 = row_sum_1q + col_term_1q;
-  assign base_1 = row_base_1q + col_base_1q;
+  always_comb begin
+    place_1 = col_place_1q;
+    place_1[RingBits-1:0] = row_base_1q + col_place_1q[RingBits-1:0];
+  end
 
-  jp_spill #(.Width(1 + ColumnBits + RingBits + ValueBits)) u_spill (
+  jp_spill #(.Width(1 + ColumnBits + PlaceBits + ValueBits)) u_spill (
       .clk_i, .rst_ni,
       .valid_i(valid_1q),
       .ready_o(room),
-      .data_i({marker_1q, column_1, base_1, value_1q}),
+      .data_i({marker_1q, column_1, place_1, value_1q}),
       .valid_o, .ready_i,
-      .data_o({marker_2q, column_2q, base_2q, value_2q})
+      .data_o({marker_2q, column_2q, place_2q, value_2q})
   );
 
   if (ValueSigned != 0) begin : g_signed
@@ -132,7 +140,7 @@ module jp_dispatcher #(
   end else begin : g_unsigned
     assign wide_2 = OutValueBits'(value_2q);
   end
-  assign work_o = {marker_2q, column_2q, base_2q, wide_2};
+  assign work_o = {marker_2q, column_2q, place_2q, wide_2};
 
   assign count_token_o = take && !marker;
 endmodule

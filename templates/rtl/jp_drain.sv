@@ -6,7 +6,7 @@
 // pending_i is high for the PE whose turn it is, a cycle with step_i takes one word of it, which read_o says;
 // done_o comes with its last one, and pending_i must be low in the next cycle. After the last PE's last word,
 // a cycle with step_i takes the row's marker, which end_o says.
-// Rows are RowWords words apart. Without pooling (Pool = 0) a row is MapWidth * Slots words. With it, every output is a pass over
+// A row is MapWidth * Slots words. Without pooling (Pool = 0) it is read as it is. With it, every output is a pass over
 // its window of PoolRows x PoolCols words, for all slots of an x, then the next x; rows and columns
 // of the window are live (on the map) and last (needed by no later window) as the tables say.
 //   emit_o: the word is the last one of an output     first_o: ... the first one
@@ -18,7 +18,6 @@ module jp_drain #(
     parameter int Slots = 1,
     parameter int MapWidth = 1,
     parameter int MapHeight = 1,
-    parameter int RowWords = MapWidth * Slots,
     parameter int OutWidth = 1,
     parameter int OutHeight = 1,
     parameter int Pool = 0,
@@ -42,6 +41,7 @@ module jp_drain #(
     output logic                live_o,
     output logic                erase_o
 );
+  localparam int RowWords = MapWidth * Slots;  // from one row of sums to the next
   logic clearing_q, end_q, row_end, clear_end, take;
   logic last_turn;
   logic [Pes-1:0] turn_q, next_turn;
@@ -70,8 +70,6 @@ module jp_drain #(
   end
 
   if (Pool == 0) begin : g_row
-    localparam int Words = MapWidth * Slots;
-    localparam int Between = RowWords - Words;  // never read
     logic [RingBits-1:0] left_q, step;  // left: words that are left, counted upwards, to -1
     assign row_end = left_q == '1;
     assign clear_end = clearing_q && row_end;
@@ -79,7 +77,7 @@ module jp_drain #(
 
     always_comb begin
       step = RingBits'(1);
-      if (row_end && !clearing_q) step = last_turn ? RingBits'(Between + 1) : RingBits'(1 - Words);
+      if (row_end && !clearing_q && !last_turn) step = RingBits'(1 - RowWords);
     end
 
     always_ff @(posedge clk_i) begin
@@ -88,7 +86,7 @@ module jp_drain #(
         left_q <= '0;
       end else if (take) begin
         addr_o <= addr_o + step;
-        left_q <= row_end ? RingBits'(-Words) : left_q + 1'b1;
+        left_q <= row_end ? RingBits'(-RowWords) : left_q + 1'b1;
       end
     end
   end else begin : g_pool

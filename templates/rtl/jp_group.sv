@@ -18,6 +18,7 @@ module jp_group #(
     parameter int ColumnBits = 1,
     parameter int Columns = 2,
     parameter int RingBits = 1,
+    parameter int SideBits = 0,
     parameter int ValueBits = 8,
     parameter int ValueSigned = 0,
     parameter int StartBits = 1,
@@ -31,7 +32,6 @@ module jp_group #(
     parameter int Slots = 1,
     parameter int MapWidth = 1,      // sums of a row, per slot
     parameter int MapHeight = 1,
-    parameter int RowWords = MapWidth * Slots,  // from one row of sums to the next
     parameter int OutWidth = 1,      // outputs of a row, per slot: the same without pooling
     parameter int OutHeight = 1,
     parameter int Pool = 0,
@@ -47,7 +47,7 @@ module jp_group #(
     parameter int TwoSided = 0,
     parameter int FifoDepth = 16,
     parameter int WinnerDepth = 16,
-    localparam int WorkWidth = 1 + ColumnBits + RingBits + ValueBits,
+    localparam int WorkWidth = 1 + ColumnBits + SideBits + RingBits + ValueBits,
     localparam int WinnerWidth = 1 + ChannelBits + OutXBits + AccBits
 ) (
     input  logic                       clk_i,
@@ -77,7 +77,6 @@ module jp_group #(
       .Slots(Slots),
       .MapWidth(MapWidth),
       .MapHeight(MapHeight),
-      .RowWords(RowWords),
       .OutWidth(OutWidth),
       .OutHeight(OutHeight),
       .Pool(Pool),
@@ -129,6 +128,7 @@ module jp_group #(
         .ColumnBits(ColumnBits),
         .Columns(Columns),
         .RingBits(RingBits),
+        .SideBits(SideBits),
         .ValueBits(ValueBits),
         .ValueSigned(ValueSigned),
         .StartBits(StartBits),

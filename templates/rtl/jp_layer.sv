@@ -32,6 +32,7 @@ module jp_layer #(
     parameter int ColumnBits = 1,
     parameter int Columns = 2,
     parameter int RingBits = 1,
+    parameter int SideBits = 0,       // of both sides together: taps that lead beside the map
     parameter int FrameStep = 0,
     parameter int StartBits = 1,
     parameter int MoreBits = 1,
@@ -44,7 +45,6 @@ module jp_layer #(
     parameter int Slots = 1,
     parameter int MapWidth = 1,
     parameter int MapHeight = 1,
-    parameter int RowWords = MapWidth * Slots,  // from one row of sums to the next
     parameter int OutWidth = 1,
     parameter int OutHeight = 1,
     parameter int Pool = 0,
@@ -71,7 +71,8 @@ module jp_layer #(
     output logic [Streams*WinnerWidth-1:0] winner_o,
     output logic [5*32-1:0]              counters_o  // {frames, stalled, busy, MACs, tokens}
 );
-  localparam int WorkWidth = 1 + ColumnBits + RingBits + ValueBits;
+  localparam int PlaceBits = SideBits + RingBits;
+  localparam int WorkWidth = 1 + ColumnBits + PlaceBits + ValueBits;
   localparam int BusLanes = Joined != 0 ? Lanes : 1;
 
   // ---- dispatchers
@@ -96,6 +97,7 @@ module jp_layer #(
         .ColumnBits(ColumnBits),
         .FirstColumn(Joined != 0 ? LaneFirstColumn[32*l +: 32] : 0),
         .RingBits(RingBits),
+        .SideBits(SideBits),
         .CompletedBits(LaneCompletedBits[32*l +: 32]),
         .FrameStep(FrameStep)
     ) u_dispatcher (
@@ -121,7 +123,7 @@ module jp_layer #(
         .Columns(BusColumns[32*b +: 32]),
         .FirstColumn(Joined != 0 ? 0 : LaneFirstColumn[32*b +: 32]),
         .ColumnBits(ColumnBits),
-        .RingBits(RingBits),
+        .PlaceBits(PlaceBits),
         .ValueBits(ValueBits)
     ) u_bus (
         .clk_i, .rst_ni,
@@ -134,7 +136,7 @@ module jp_layer #(
         .count_stall_o(bus_stall[b])
     );
     // paired memories take a column's complement
-    localparam logic [WorkWidth-1:0] Column = ((WorkWidth'(1) << ColumnBits) - 1'b1) << (RingBits + ValueBits);
+    localparam logic [WorkWidth-1:0] Column = ((WorkWidth'(1) << ColumnBits) - 1'b1) << (PlaceBits + ValueBits);
     assign pe_work[b*WorkWidth +: WorkWidth] = bus_work[b*WorkWidth +: WorkWidth] ^ (PairedRoms != 0 ? Column : '0);
   end
 
@@ -172,6 +174,7 @@ module jp_layer #(
           .ColumnBits(ColumnBits),
           .Columns(Columns),
           .RingBits(RingBits),
+          .SideBits(SideBits),
           .ValueBits(ValueBits),
           .ValueSigned(ValueSigned),
           .StartBits(StartBits),
@@ -185,7 +188,6 @@ module jp_layer #(
           .Slots(Slots),
           .MapWidth(MapWidth),
           .MapHeight(MapHeight),
-          .RowWords(RowWords),
           .OutWidth(OutWidth),
           .OutHeight(OutHeight),
           .Pool(Pool),

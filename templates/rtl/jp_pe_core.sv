@@ -1,8 +1,9 @@
 // Processing element: walks weight columns, accumulates, and lets finished rows be drained.
 //
-// Contract: each bus brings work {0, column, base, value} or {1, ...}, a marker. For a column the
-// PE adds weight * value to the accumulators base + offset (modulo the ring) of its non-zero weights,
-// one a cycle. When all buses have come to a marker, the oldest output row is complete: pending_o rises,
+// Contract: each bus brings work {0, key, right, left, base, value} or {1, ...}, a marker. The key is a column
+// or, with EarlyPointers, its pointer. For a column the PE adds weight * value to the accumulators
+// base + offset (modulo the ring) of its non-zero weights, one a cycle; a weight with fewer than `left` taps
+// on its left, or `right` on its right, leads beside the map: it takes its cycle, and nothing is added. When all buses have come to a marker, the oldest output row is complete: pending_o rises,
 // and falls with done_i; a further marker waits for that, while the columns of later rows go on.
 // In a cycle with drain_i, which takes precedence over the columns, the PE reads a word: at drain_addr_i in
 // the next cycle, and drain_erase_i 4 cycles later says whether to clear it. The word is on drained_o 5
@@ -10,11 +11,13 @@
 // Edge cases: a column must not be empty (the dispatcher's masks see to that). After reset the ring must be
 // cleared by drains, and drain_i must be high from the second cycle on until it is.
 // Its read-only memories are outside, and answer in the next cycle (pointers keep their word while
-// pointer_en_o is low). So all PEs of a layer are one module.
+// pointer_en_o is low; early ones come in the same cycle, from the key). So all PEs of a layer are one module.
 module jp_pe_core #(
     parameter int Buses = 1,
-    parameter int ColumnBits = 1,
+    parameter int KeyBits = 1,
+    parameter int EarlyPointers = 0,
     parameter int RingBits = 1,
+    parameter int SideBits = 0,      // of left and right together
     parameter int ValueBits = 8,
     parameter int ValueSigned = 0,
     parameter int StartBits = 1,
@@ -26,7 +29,8 @@ module jp_pe_core #(
     parameter int BlockRing = 0,     // whether the accumulators are block RAM
     parameter int FifoDepth = 16,
     parameter int EarlyQueues = 0,   // as in jp_fifo
-    localparam int WorkWidth = 1 + ColumnBits + RingBits + ValueBits,
+    localparam int PlaceBits = SideBits + RingBits,
+    localparam int WorkWidth = 1 + KeyBits + PlaceBits + ValueBits,
     localparam int EntryBits = $clog2(Entries)
 ) (
     input  logic                       clk_i,
@@ -43,10 +47,10 @@ module jp_pe_core #(
     output logic                       count_mac_o,
     output logic                       busy_o,
     output logic                       pointer_en_o,
-    output logic [ColumnBits-1:0]      pointer_addr_o,
+    output logic [KeyBits-1:0]         key_o,
     input  logic [MoreBits+StartBits-1:0] pointer_i,
     output logic [EntryBits-1:0]       entry_addr_o,
-    input  logic [OffsetBits+WeightBits-1:0] entry_i
+    input  logic [SideBits+OffsetBits+WeightBits-1:0] entry_i
 );
   /* verilator no_inline_module */
   // ---- a queue for each bus, and the choice of the one to serve
@@ -57,7 +61,7 @@ module jp_pe_core #(
   logic fetch, all_markers;
 
   for (genvar b = 0; b < Buses; b++) begin : g_bus
-    // what comes behind a queue, a choice or a table in LUTs, must not come too late
+    // what comes behind a queue must not come too late
     jp_fifo #(.Width(WorkWidth), .Depth(FifoDepth), .Slack(1), .Early(EarlyQueues)) u_fifo (
         .clk_i, .rst_ni,
         .valid_i(work_valid_i[b]),
@@ -84,7 +88,7 @@ module jp_pe_core #(
 
   // ---- fetch: the column's pointer
   logic column_valid_q, column_marker_q, column_ready;
-  logic [RingBits-1:0] column_base_q;
+  logic [PlaceBits-1:0] column_place_q;
   logic [ValueBits-1:0] column_value_q;
   logic [StartBits-1:0] column_start;
   logic [MoreBits-1:0] column_more;
@@ -92,8 +96,13 @@ module jp_pe_core #(
   assign fetch = !column_valid_q || column_ready;
 
   assign pointer_en_o = fetch;
-  assign pointer_addr_o = chosen[RingBits+ValueBits +: ColumnBits];
-  assign {column_more, column_start} = pointer_i;
+  assign key_o = chosen[PlaceBits+ValueBits +: KeyBits];
+
+  if (EarlyPointers == 0) begin : g_late
+    assign {column_more, column_start} = pointer_i;
+  end else begin : g_early
+    always_ff @(posedge clk_i) if (fetch) {column_more, column_start} <= pointer_i;
+  end
 
   always_ff @(posedge clk_i) begin
     if (!rst_ni) column_valid_q <= 1'b0;
@@ -102,7 +111,7 @@ module jp_pe_core #(
   always_ff @(posedge clk_i) begin
     if (fetch) begin
       column_marker_q <= all_markers;
-      {column_base_q, column_value_q} <= chosen[RingBits+ValueBits-1:0];
+      {column_place_q, column_value_q} <= chosen[PlaceBits+ValueBits-1:0];
     end
   end
 
@@ -110,7 +119,7 @@ module jp_pe_core #(
   logic walk_valid_q, walk_open_q, walk_load, row_ends;  // open: idle, or at its last entry
   logic [EntryBits-1:0] walk_entry_q;
   logic [MoreBits-1:0] walk_more_q, walk_less;
-  logic [RingBits-1:0] walk_base_q;
+  logic [PlaceBits-1:0] walk_place_q;
   logic [ValueBits-1:0] walk_value_q;
 
   // one less, without a carry chain: few bits
@@ -145,7 +154,7 @@ module jp_pe_core #(
       walk_entry_q <= (walk_open_q ? EntryBits'(column_start) : walk_entry_q) + EntryBits'(!walk_open_q);
       walk_more_q <= walk_open_q ? column_more : walk_less;
       if (walk_open_q) begin
-        walk_base_q <= column_base_q;
+        walk_place_q <= column_place_q;
         walk_value_q <= column_value_q;
       end
     end
@@ -161,10 +170,20 @@ module jp_pe_core #(
   logic [WeightBits-1:0] weight_1;
   logic [OffsetBits-1:0] offset_1;
   logic signed [AccBits-1:0] old_4, sum_5;
-  logic same_3q, other_4q;
+  logic same_3q, other_4q, beside_1;
 
   assign entry_addr_o = walk_entry_q;
-  assign {offset_1, weight_1} = entry_i;
+  assign {offset_1, weight_1} = entry_i[OffsetBits+WeightBits-1:0];
+
+  if (SideBits == 0) begin : g_inside
+    assign beside_1 = 1'b0;
+  end else begin : g_sides
+    localparam int Bits = SideBits / 2;
+    logic [Bits-1:0] left_1, right_1, left_1q, right_1q;  // of the entry's taps; of the token's beside the map
+    assign {right_1, left_1} = entry_i[OffsetBits+WeightBits +: SideBits];
+    always_ff @(posedge clk_i) {right_1q, left_1q} <= walk_place_q[RingBits +: SideBits];
+    assign beside_1 = left_1 < left_1q || right_1 < right_1q;
+  end
 
   always_ff @(posedge clk_i) begin
     if (!rst_ni) begin
@@ -174,7 +193,7 @@ module jp_pe_core #(
     end else begin
       mac_1q <= walk_valid_q && !drain_i;
       drain_1q <= drain_i;
-      {mac_2q, drain_2q} <= {mac_1q, drain_1q};
+      {mac_2q, drain_2q} <= {mac_1q && !beside_1, drain_1q};
       {mac_3q, drain_3q} <= {mac_2q, drain_2q};
       {mac_4q, drain_4q} <= {mac_3q, drain_3q};
       write_5q <= write_4;
@@ -189,7 +208,7 @@ module jp_pe_core #(
   always_ff @(posedge clk_i) begin
     // zero in a drain, so that the drain's address can be added
     if (drain_i || !walk_valid_q) base_1q <= '0;
-    else base_1q <= walk_base_q;
+    else base_1q <= walk_place_q[RingBits-1:0];
     value_1q <= walk_value_q;
     // all words of the ring lie one place further; so a bit of the address is one LUT
     addr_2q <= base_1q - ~(mac_1q ? RingBits'(offset_1) : drain_addr_i);
