@@ -4,13 +4,14 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from jp_hw import golden
 from jp_hw.boards import Board
 from jp_hw.errors import JpHwError
 from jp_hw.ir import INPUT, Int, Layer, Network
 from jp_hw.macs import beside
-from jp_hw.schedule.assign import assign, busiest, channel_work, column_work
+from jp_hw.schedule.assign import assign, busiest, busiest_of, channel_work, column_work
 from jp_hw.schedule.build import Placement, build_layers, channels_read
 from jp_hw.schedule.design import LayerDesign
 from jp_hw.schedule.estimate import estimate, heaviest, with_memories
@@ -56,6 +57,16 @@ class Load:
     def pe_cycles(self, channel_of: Int) -> float:
         """Mean cycles per frame that the busiest PE needs if the PEs compute these channels."""
         return busiest(self.work, channel_of) + self.drained(channel_of.shape[1])
+
+    def frame_cycles(
+        self, channel_of: Int, streams: Mapping[str, int], *, joined: bool = False
+    ) -> NDArray[np.float64]:
+        """Cycles of every sample, (samples,): of the busiest PE, or of the tokens, if those are more."""
+        parts = [count / (1 if joined else streams.get(name, 1)) for name, count in self.tokens]
+        tokens = (np.sum if joined else np.max)(parts, axis=0) + self.rows_in
+        work = busiest_of(self.work, channel_of) + self.drained(channel_of.shape[1])
+        cycles: NDArray[np.float64] = np.maximum(work, tokens / (SHARED if joined else 1.0))
+        return cycles
 
     def placed(self, place: Placement, channel_of: Int) -> Placement:
         """A place with other PEs, of which as many share what drains their rows as time allows."""
@@ -179,7 +190,8 @@ class Allocation:
     """Scheduled layers.
 
     candidates: where they are from. places: where they are computed. full: whether the board, or
-    what is allowed, has no room for more. cycles: predicted by `Load`, of the slowest layer. slowest:
+    what is allowed, has no room for more. cycles: predicted by `Load`, of the slowest layer. expected:
+    the same, but of the layer that is the slowest on each sample. slowest:
     its name if nothing but its channels keeps it from more PEs, else None. uneven: names of uneven
     layers, the slowest first. order: names of all layers, those first whose PEs have most to do.
     """
@@ -189,6 +201,7 @@ class Allocation:
     places: Sequence[Placement]
     full: bool
     cycles: float
+    expected: float
     slowest: str | None
     uneven: tuple[str, ...]
     order: tuple[str, ...]
@@ -283,10 +296,26 @@ def allocation(
         places,
         full,
         max(work, tokens),
+        _expected(network, tried.loads, places),
         network.layers[slowest].name if work > tokens and not full else None,
         _uneven(network, tried.loads, places),
         _order(network, tried.loads, places),
     )
+
+
+def _expected(network: Network, every: Sequence[Load], placements: Sequence[Placement]) -> float:
+    streams = _streams(network, placements)
+    cycles = [
+        load.frame_cycles(place.channel_of, streams, joined=place.joined)
+        for load, place in zip(every, placements, strict=True)
+    ]
+    return float(np.max(cycles, axis=0).mean())
+
+
+def _streams(network: Network, placements: Sequence[Placement]) -> dict[str, int]:
+    """Streams of every layer's tensor."""
+    pairs = zip(network.layers, placements, strict=True)
+    return {layer.name: place.streams for layer, place in pairs}
 
 
 def _order(
@@ -312,8 +341,7 @@ def _slowest(
     network: Network, every: Sequence[Load], placements: Sequence[Placement]
 ) -> tuple[int, float, tuple[float, str]]:
     """The slowest layer, cycles per frame of its PEs, and of its slowest tokens with their tensor."""
-    names = [layer.name for layer in network.layers]
-    streams = {name: place.streams for name, place in zip(names, placements, strict=True)}
+    streams = _streams(network, placements)
     work = [load.pe_cycles(p.channel_of) for load, p in zip(every, placements, strict=True)]
     tokens = [
         load.pace(streams, joined=place.joined)

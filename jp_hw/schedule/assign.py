@@ -91,8 +91,14 @@ def in_turn(channels: int, pes: int) -> Int:
 
 def busiest(work: Int, channel_of: Int) -> float:
     """MACs of the busiest PE, mean over samples. work: int64 (samples, channels)."""
+    return float(busiest_of(work, channel_of).mean())
+
+
+def busiest_of(work: Int, channel_of: Int) -> Int:
+    """MACs of the busiest PE on every sample, int64 (samples,). work: int64 (samples, channels)."""
     padded = np.concatenate([work, np.zeros((len(work), 1), np.int64)], axis=1)
-    return float(padded[:, channel_of].sum(2).max(1).mean())
+    most: Int = padded[:, channel_of].sum(2).max(1)
+    return most
 
 
 def longest_first(work: Int, pes: int) -> Int:

@@ -42,8 +42,8 @@ class Placement:
     channels of their own (`interleave`): channel_of counts those. queue: words of each lane's queue
     in a PE, 0 for the usual number. trimmed: whether tokens at the left and right border have
     columns of their own, without the weights that lead out of the map; else such a weight takes its
-    cycle, and nothing is added. slack: tokens that find room before each lane that carries a map, at least.
-    joined: whether several lanes share one bus to the PEs. share: PEs of a group, which share what
+    cycle, and nothing is added. slack: tokens that find room before each lane that carries a map, at
+    least. joined: whether several lanes share one bus to the PEs. share: PEs of a group, which share what
     drains their rows, at most. winners: words of a group's queue of winners, 0 for the usual number.
     """
 

@@ -120,12 +120,15 @@ def lane_columns(
     """
     rows, cols = axes(source, inputs, layer, trimmed)
     row_words = layer.map.width * mapping.column_words
-    out, within, tap_y, tap_x = np.nonzero(stored)
+    tap_y, tap_x, out, within = np.nonzero(stored.transpose(2, 3, 0, 1))
     values = source.weights[out, within, tap_y, tap_x]
+    taps_across = source.weights.shape[3]
+    firsts = np.searchsorted(tap_y * taps_across + tap_x, np.arange(stored[0, 0].size + 1))
     per_in = source.weights.shape[1]
     per_out = source.weights.shape[0] // source.groups
     channel = physical_in[(out // per_out) * per_in + within]
     pe_of, place_of = mapping.place(out)
+    mine = channel >= 0
     roots = sorted({root for root, _, _ in rows.parts})
     steps = max(len(taps) for taps in rows.classes)
     parts = []
@@ -134,7 +137,8 @@ def lane_columns(
             first = (number * len(cols.classes) + col_class) * channels
             for step, (ky, dy) in enumerate(rows.classes[root]):
                 for tap, (kx, dx) in enumerate(col_taps):
-                    use = (tap_y == ky) & (tap_x == kx) & (channel >= 0)
+                    at = ky * taps_across + kx
+                    use = firsts[at] + np.flatnonzero(mine[firsts[at] : firsts[at + 1]])
                     offset = dy * row_words + dx * mapping.column_words + place_of[use]
                     group = first + channel[use]
                     left = np.full(len(offset), tap)

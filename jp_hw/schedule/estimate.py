@@ -20,6 +20,7 @@ from jp_hw.schedule.memories import (
     lutram,
     paired,
     pe_blocks,
+    pointer_blocks,
     read_blocks,
     ring_blocks,
     rom_blocks,
@@ -88,8 +89,11 @@ def pe(layer: LayerDesign) -> Resources:
         lut += bits * (max(1, 1 << ring >> 8) if ring > 6 else 0)  # what selects of RAM64M
     ff: float = 12 + 8 * ring + 3 * layer.value_bits + entry + more
     ff += buses * (3 * log2(layer.fifo_depth) + 2) + bits * (2 if layer.block_ring else 1)
-    memories = [] if layer.paired_roms else [layer.pointers[0], layer.weights[0]]
-    small = total(rom(m) for m in memories if not rom_blocks(m))
+    memories = []
+    if not layer.paired_roms:
+        memories = [layer.pointers[0]] if not pointer_blocks(layer.pointers[0]) else []
+        memories += [layer.weights[0]] if not rom_blocks(layer.weights[0]) else []
+    small = total(rom(memory) for memory in memories)
     return Resources(round(lut), round(ff), 1, number) + small
 
 

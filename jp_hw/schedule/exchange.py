@@ -5,16 +5,18 @@ layers may be faster: one column less interleaved, or PEs enough that a PE's acc
 words. So every layer's ways to be computed are listed around what it has now, each with its cycles and
 resources. For a wanted number of cycles, one way of each layer that is fast enough is chosen so that
 all together need the fewest LUTs with the block RAM there is: a multiple-choice knapsack, solved exactly
-by dynamic programming over block RAMs. The least number of cycles that fits is found by bisection.
+by dynamic programming over block RAMs. The least number of cycles that fits is found by bisection. From
+there on ways are exchanged by what single frames take (`polish`).
 """
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import product
+from itertools import islice, product
 
 import numpy as np
+from numpy.typing import NDArray
 
-from jp_hw.boards import Board, Budget
+from jp_hw.boards import KINDS, Board, Budget
 from jp_hw.ir import Int, Network
 from jp_hw.schedule.allocate import MAX_STREAMS, Allocation, Load, Samples, allocation
 from jp_hw.schedule.assign import assign
@@ -23,6 +25,7 @@ from jp_hw.schedule.design import LayerDesign
 from jp_hw.schedule.estimate import IO, Resources, estimate, layer_resources, with_memories
 from jp_hw.schedule.interleave import MOST, fault, interleave
 from jp_hw.schedule.memories import paired
+from jp_hw.schedule.polish import polish
 
 Shape = tuple[tuple[int, int], ...]
 """Columns interleaved and output streams, of every layer."""
@@ -48,19 +51,27 @@ ROUNDS = 8
 what a layer costs depends on how its neighbours are computed."""
 PAYS = 0.99
 """Another round follows when one left no more of the cycles than that."""
+SHAPES = 4
+"""Of so many shapes, the most promising ones, mixes are built in a round."""
+POLISHED = (1.0, 0.995, 0.99, 0.98)
+"""Shares of what layers may take that a polished mix is tried with: built, it may need more."""
 MISSES = 12
-"""So many mixes are built in a round that the board does not hold after all,"""
+"""So many mixes of a shape are built that the board does not hold after all,"""
 APART = 1.005
 """each with so many times the cycles of the one before."""
 
 
 @dataclass(frozen=True)
 class Way:
-    """One way to compute a layer. work: cycles of its PEs; cycles: of the slower, PEs or tokens."""
+    """One way to compute a layer.
+
+    work: cycles of its PEs; cycles: of the slower, PEs or tokens; frames: the same of every sample.
+    """
 
     place: Placement
     work: float
     cycles: float
+    frames: NDArray[np.float64]
     need: Resources
 
 
@@ -94,10 +105,10 @@ def exchange(
     limits = Limits(budget, usable.dsp if pes is None else pes)
     best = start
     for _ in range(ROUNDS):
-        better = _Round(network, samples, limits, best, best.cycles).best()
+        better = _Round(network, samples, limits, best).best()
         if better is None:
             break
-        pays = better.cycles <= PAYS * best.cycles
+        pays = better.expected <= PAYS * best.expected
         best = better
         if not pays:
             break
@@ -105,7 +116,7 @@ def exchange(
 
 
 class _Round:
-    """Mixes of ways around an allocation. most: cycles that what is found may have."""
+    """Mixes of ways around an allocation."""
 
     def __init__(
         self,
@@ -113,10 +124,9 @@ class _Round:
         samples: Samples,
         limits: Limits,
         start: Allocation,
-        most: float,
     ) -> None:
         self.network, self.samples, self.limits = network, samples, limits
-        self.start, self.most = start, most
+        self.start = start
         scarce = estimate(start.layers).bram18 > SCARCE * limits.budget.bram18
         self.window = (WINDOW[0] if scarce else WINDOW[1]) * start.cycles, WINDOW[2] * start.cycles
         self.listed: dict[tuple[object, ...], list[Way]] = {}
@@ -137,24 +147,53 @@ class _Round:
             if reached[best] >= reached[now]:
                 break
             now = best
-        misses = 0
-        for shape in sorted(reached, key=lambda shape: reached[shape]):
-            ways, tried = self.ways(shape), 0.0
-            for goal in _goals(ways):
-                if goal < max(reached[shape], APART * tried):
-                    continue
-                if goal > self.most:
-                    break
-                tried = goal
-                for ease in EASE:
-                    chosen = _chosen(ways, goal, self.limits, ease)
-                    found = None if chosen is None else self.built(shape, chosen)
-                    if found is not None and found.cycles <= self.most:
-                        return found
-                misses += 1
-                if misses == MISSES:
-                    return None
-        return None
+        found = [
+            mix
+            for shape in sorted(reached, key=lambda shape: reached[shape])[:SHAPES]
+            for mix in self.mixes(shape)
+        ]
+        fastest = min(found, key=lambda mix: mix.expected, default=self.start)
+        return fastest if fastest.expected < self.start.expected else None
+
+    def mixes(self, shape: Shape) -> Iterator[Allocation]:
+        """Those of a shape that the board holds: one whose slowest layer is fast, and polished."""
+        ways, tried, misses = self.ways(shape), 0.0, 0
+        least = self.least(ways)
+        for goal in _goals(ways):
+            if goal < max(least, APART * tried):
+                continue
+            tried = goal
+            for ease in EASE:
+                chosen = _chosen(ways, goal, self.limits, ease)
+                mix = None if chosen is None else self.built(shape, chosen)
+                if chosen is not None and mix is not None:
+                    yield mix
+                    better = (self.polished(ways, chosen, share) for share in POLISHED)
+                    built = (self.built(shape, each) for each in better)
+                    yield from islice((each for each in built if each is not None), 1)
+                    return
+            misses += 1
+            if misses == MISSES:
+                return
+
+    def polished(
+        self, ways: Sequence[Sequence[Way]], chosen: Sequence[Way], share: float
+    ) -> list[Way]:
+        """The ways around chosen ones with which a mean frame takes the fewest cycles.
+
+        share: of what layers may take.
+        """
+        cycles = [np.stack([way.frames for way in each]) for each in ways]
+        needs = [
+            np.array([_kinds(way.need, len(way.place.channel_of)) for way in each]) for each in ways
+        ]
+        limits = share * (_kinds(self.limits.budget, self.limits.pes) - _kinds(IO, 0))
+        start = [
+            next(i for i, way in enumerate(each) if way is own)
+            for each, own in zip(ways, chosen, strict=True)
+        ]
+        best = polish(cycles, needs, limits, start)
+        return [each[i] for each, i in zip(ways, best, strict=True)]
 
     def factors(self, shape: Shape) -> dict[str, int]:
         """Columns by layer."""
@@ -176,8 +215,16 @@ class _Round:
                     yield (*shape[:i], (n, parts), *shape[i + 1 :])
 
     def goal(self, shape: Shape) -> float:
-        """The least cycles for which there are ways that fit."""
+        """Cycles of a mean frame with the best ways that fit."""
         ways = self.ways(shape)
+        chosen = _chosen(ways, self.least(ways), self.limits)
+        if chosen is None:
+            return np.inf
+        best = self.polished(ways, chosen, 1.0)
+        return float(np.max([way.frames for way in best], axis=0).mean())
+
+    def least(self, ways: Sequence[Sequence[Way]]) -> float:
+        """The least cycles for which there are ways that fit."""
         goals = _goals(ways)
         low, high = 0, len(goals)
         while low < high:
@@ -246,8 +293,10 @@ class _Round:
             )
             work = load.pe_cycles(channel_of)
             for joined, block_ring in product(tokens, (False, True)):
+                frames = load.frame_cycles(channel_of, streams, joined=joined)
                 need = layer_resources(replace(design, block_ring=block_ring, joined=joined))
-                yield Way(replace(place, joined=joined), work, max(work, tokens[joined]), need)
+                cycles = max(work, tokens[joined])
+                yield Way(replace(place, joined=joined), work, cycles, frames, need)
 
     def spreads(self, load: Load) -> Iterator[Int]:
         """Channels spread over PEs, more and more, each time with fewer cycles."""
@@ -283,6 +332,11 @@ class _Round:
             states=[places],
         )
         return allocation(tried, places, layers, full=True)
+
+
+def _kinds(amounts: Resources | Budget, pes: int) -> NDArray[np.float64]:
+    """Everything that is limited, in one order."""
+    return np.array([*(getattr(amounts, kind) for kind in KINDS), pes], float)
 
 
 def _goals(ways: Sequence[Sequence[Way]]) -> list[float]:

@@ -11,6 +11,8 @@ from jp_hw.schedule.design import LayerDesign, Memory
 
 BLOCK_ROM_BITS = 2048
 """Read-only memories of so many bits go to block RAM (`jp_rom`), smaller ones to LUTs."""
+LUT_COLUMNS = 64
+"""Of so many columns at most, pointers may be LUTs (`jp_pe`)."""
 LUT_QUEUE = 64
 """Queues of so many words at most are LUT RAM (`jp_fifo`)."""
 MERGE_QUEUE, NEAR_MERGE = 16, 8
@@ -47,6 +49,14 @@ def rom_blocks(memory: Memory) -> int:
     return read_blocks(memory.depth, (some ^ every).bit_count())
 
 
+def pointer_blocks(pointers: Memory) -> int:
+    """Block RAMs of 18 kbit of a PE's pointers: none of so few columns that a LUT a bit holds them."""
+    if pointers.depth <= LUT_COLUMNS:
+        return rom_blocks(pointers)
+    some, every = pointers.extremes
+    return read_blocks(pointers.depth, (some ^ every).bit_count())
+
+
 def pair_blocks(pointers: Memory, weights: Memory) -> int:
     """Block RAMs of 18 kbit of a `jp_rom_pair`."""
     depth = 1 << (pointers.depth + weights.depth - 1).bit_length()
@@ -62,7 +72,7 @@ def pe_blocks(layer: LayerDesign) -> int:
     thresholds = threshold_blocks(layer)
     if layer.paired_roms:
         return thresholds + sum(pair_blocks(*pair) for pair in pairs)
-    return thresholds + sum(rom_blocks(memory) for pair in pairs for memory in pair)
+    return thresholds + sum(pointer_blocks(one) + rom_blocks(other) for one, other in pairs)
 
 
 def threshold_blocks(layer: LayerDesign) -> int:

@@ -63,6 +63,8 @@ ROOM: tuple[tuple[str, int], ...] = (
 """What is tried: words for the winners of a group, tokens before a lane, words of a PE's queue."""
 GAIN = 0.99
 """Deeper queues must leave no more of the cycles than that."""
+HOPELESS = 1.05
+"""An allocation that would cost so many times as much as another one is not given more room."""
 IMAGES = 12
 """Samples whose cycles are simulated, at most."""
 CYCLES = 200_000
@@ -114,13 +116,13 @@ def search(network: Network, board: Board, pes: int | None) -> Allocation:
         if found.cost < best.cost:
             best, queue = found, _worth_widening(other)
     start = _allocating(best.allocation.candidates, board)({})
-    return min(
-        (
-            _roomier(each, board)
-            for each in (best.allocation, exchange(network, samples, board, pes, start))
-        ),
-        key=lambda found: found.cost,
-    ).allocation
+    found: Found | None = None
+    options = [best.allocation, exchange(network, samples, board, pes, start)]
+    for option in sorted(options, key=_promise):
+        if found is None or _promise(option) < HOPELESS * found.cost:
+            roomy = _roomier(option, board)
+            found = roomy if found is None or roomy.cost < found.cost else found
+    return (found or best).allocation
 
 
 def _allocating(tried: Candidates, board: Board) -> Arrange:
@@ -210,6 +212,11 @@ def _with_room(
         for layer in found.layers
     )
     return with_memories(with_buffers(found.candidates.network, roomy), budget)
+
+
+def _promise(allocation: Allocation) -> float:
+    """What an allocation would cost if nothing ever waited."""
+    return allocation.expected * _worth(allocation)
 
 
 def _worth(allocation: Allocation) -> float:

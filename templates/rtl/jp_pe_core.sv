@@ -1,21 +1,20 @@
 // Processing element: walks weight columns, accumulates, and lets finished rows be drained.
 //
-// Contract: each bus brings work {0, key, right, left, base, value} or {1, ...}, a marker. The key is a column
-// or, with EarlyPointers, its pointer. For a column the PE adds weight * value to the accumulators
-// base + offset (modulo the ring) of its non-zero weights, one a cycle; a weight with fewer than `left` taps
-// on its left, or `right` on its right, leads beside the map: it takes its cycle, and nothing is added. When all buses have come to a marker, the oldest output row is complete: pending_o rises,
-// and falls with done_i; a further marker waits for that, while the columns of later rows go on.
+// Contract: each bus brings work {0, column, right, left, base, value} or {1, ...}, a marker. For a column the
+// PE adds weight * value to the accumulators base + offset (modulo the ring) of its non-zero weights, one a
+// cycle; one with fewer taps than `left` on its left, or `right` on its right, leads beside the map: it takes
+// its cycle, and adds nothing. When all buses have come to a marker, the oldest output row is complete:
+// pending_o rises, and falls with done_i; a further marker waits for that, while the columns of later rows go on.
 // In a cycle with drain_i, which takes precedence over the columns, the PE reads a word: at drain_addr_i in
 // the next cycle, and drain_erase_i 4 cycles later says whether to clear it. The word is on drained_o 5
 // cycles after drain_i; else that is zero.
 // Edge cases: a column must not be empty (the dispatcher's masks see to that). After reset the ring must be
 // cleared by drains, and drain_i must be high from the second cycle on until it is.
 // Its read-only memories are outside, and answer in the next cycle (pointers keep their word while
-// pointer_en_o is low; early ones come in the same cycle, from the key). So all PEs of a layer are one module.
+// pointer_en_o is low). So all PEs of a layer are one module.
 module jp_pe_core #(
     parameter int Buses = 1,
-    parameter int KeyBits = 1,
-    parameter int EarlyPointers = 0,
+    parameter int ColumnBits = 1,
     parameter int RingBits = 1,
     parameter int SideBits = 0,      // of left and right together
     parameter int ValueBits = 8,
@@ -28,9 +27,8 @@ module jp_pe_core #(
     parameter int AccBits = 16,
     parameter int BlockRing = 0,     // whether the accumulators are block RAM
     parameter int FifoDepth = 16,
-    parameter int EarlyQueues = 0,   // as in jp_fifo
     localparam int PlaceBits = SideBits + RingBits,
-    localparam int WorkWidth = 1 + KeyBits + PlaceBits + ValueBits,
+    localparam int WorkWidth = 1 + ColumnBits + PlaceBits + ValueBits,
     localparam int EntryBits = $clog2(Entries)
 ) (
     input  logic                       clk_i,
@@ -47,7 +45,7 @@ module jp_pe_core #(
     output logic                       count_mac_o,
     output logic                       busy_o,
     output logic                       pointer_en_o,
-    output logic [KeyBits-1:0]         key_o,
+    output logic [ColumnBits-1:0]      pointer_addr_o,
     input  logic [MoreBits+StartBits-1:0] pointer_i,
     output logic [EntryBits-1:0]       entry_addr_o,
     input  logic [SideBits+OffsetBits+WeightBits-1:0] entry_i
@@ -61,8 +59,8 @@ module jp_pe_core #(
   logic fetch, all_markers;
 
   for (genvar b = 0; b < Buses; b++) begin : g_bus
-    // what comes behind a queue must not come too late
-    jp_fifo #(.Width(WorkWidth), .Depth(FifoDepth), .Slack(1), .Early(EarlyQueues)) u_fifo (
+    // behind several queues comes the choice of one
+    jp_fifo #(.Width(WorkWidth), .Depth(FifoDepth), .Slack(1), .Early(Buses > 1 ? 1 : 0)) u_fifo (
         .clk_i, .rst_ni,
         .valid_i(work_valid_i[b]),
         .ready_o(work_ready_o[b]),
@@ -96,13 +94,8 @@ module jp_pe_core #(
   assign fetch = !column_valid_q || column_ready;
 
   assign pointer_en_o = fetch;
-  assign key_o = chosen[PlaceBits+ValueBits +: KeyBits];
-
-  if (EarlyPointers == 0) begin : g_late
-    assign {column_more, column_start} = pointer_i;
-  end else begin : g_early
-    always_ff @(posedge clk_i) if (fetch) {column_more, column_start} <= pointer_i;
-  end
+  assign pointer_addr_o = chosen[PlaceBits+ValueBits +: ColumnBits];
+  assign {column_more, column_start} = pointer_i;
 
   always_ff @(posedge clk_i) begin
     if (!rst_ni) column_valid_q <= 1'b0;
