@@ -26,6 +26,8 @@ LANES, PES, COLUMNS, FIRST = (
 BELOW = parameter("PlaceBits") + parameter("ValueBits")
 WIDTH = 1 + parameter("ColumnBits") + BELOW
 MARKER, ALL = 1 << (WIDTH - 1), (1 << PES) - 1
+PE_MARKER = 1 << (parameter("PeColumnBits") + BELOW)
+STORED, CUT = parameter("CutColumns"), BELOW - parameter("CutBits")
 MASKS = job()["data"]
 EVERY, BUT_FIRST = 0, 1  # columns of all PEs, and of all but the first one
 LATENCY = 3 if LANES == 1 else 4
@@ -72,7 +74,8 @@ def bench(dut: Any, rng: Random, idle: float = 0.0, stall: float = 0.0) -> tuple
 
 def work(column: int, lane: int, rng: Random) -> int:
     """A word that names its lane in its value."""
-    return column << BELOW | rng.getrandbits(BELOW - 3) << 3 | lane
+    cut = column // STORED if STORED else 0
+    return (column << BELOW | cut << CUT) + (rng.getrandbits(CUT - 3) << 3 | lane)
 
 
 def random_rows(rng: Random, count: int, most: int) -> Rows:
@@ -100,9 +103,12 @@ def check(words: list[int], pe: int, rows: Rows) -> None:
         length = sum(map(len, wanted))
         part, marker = words[at : at + length], words[at + length]
         for lane, own in enumerate(wanted):
-            named = [word + (FIRST << BELOW) for word in own]
+            named = [
+                word + ((FIRST - (STORED and (word >> BELOW) // STORED * STORED)) << BELOW)
+                for word in own
+            ]
             assert [word for word in part if word & 7 == lane] == named
-        assert marker & MARKER and not any(word & MARKER for word in part)
+        assert marker & PE_MARKER and not any(word & PE_MARKER for word in part)
         at += length + 1
     assert at == len(words)
 
@@ -117,7 +123,7 @@ async def rows(dut: Any, idle: float, stall: float) -> None:
     send(source, sent, rng)
     await start(dut)
     await until(dut, lambda: source.done)
-    await until(dut, lambda: all(sum(w >= MARKER for w in own) == 12 for own in array.words))
+    await until(dut, lambda: all(sum(w >= PE_MARKER for w in own) == 12 for own in array.words))
     await ClockCycles(dut.clk_i, 10)
     for pe in range(PES):
         check(array.words[pe], pe, sent)

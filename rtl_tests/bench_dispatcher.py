@@ -35,10 +35,10 @@ WIDE, SIGNED = parameter("OutValueBits"), parameter("ValueSigned")
 FIRST, STEP = parameter("FirstColumn"), parameter("FrameStep")
 TABLES = job()[
     "data"
-]  # rows: [term, base, completed, live]; columns: [term, base, sides, live]; channels
+]  # rows: [term, base, completed, live, cut]; columns: [term, base, sides, live]; channels
 MARKER = 1 << (CHANNEL_BITS + X_BITS + VALUE_BITS)
-SIDE_BITS = parameter("SideBits")
-WORK_MARKER = 1 << (COLUMN_BITS + SIDE_BITS + RING_BITS + WIDE)
+SIDE_BITS, CUT_BITS = parameter("SideBits"), parameter("CutBits")
+WORK_MARKER = 1 << (COLUMN_BITS + CUT_BITS + SIDE_BITS + RING_BITS + WIDE)
 LATENCY = 2
 
 
@@ -49,7 +49,7 @@ class Model:
         self.row = self.frame = 0
 
     def work(self, token: int) -> list[int]:
-        term, base, completed, live = TABLES["rows"][self.row]
+        term, base, completed, live, cut = TABLES["rows"][self.row]
         if token & MARKER:
             self.row = (self.row + 1) % HEIGHT
             if self.row == 0:
@@ -61,11 +61,12 @@ class Model:
         col_term, col_base, sides, col_live = TABLES["columns"][x]
         if not (live and col_live):
             return []
-        column = FIRST + term + col_term + channel
+        column = FIRST + term + col_term + channel + cut * parameter("CutColumns")
         ring = (base + col_base + self.frame) % (1 << RING_BITS)
         if SIGNED and value >> (VALUE_BITS - 1):
             value += (1 << WIDE) - (1 << VALUE_BITS)
-        return [((column << SIDE_BITS | sides) << RING_BITS | ring) << WIDE | value]
+        place = ((column << CUT_BITS | cut) << SIDE_BITS | sides) << RING_BITS | ring
+        return [place << WIDE | value]
 
 
 def frame(rng: Random, most: int, density: float = 1.0) -> list[int]:

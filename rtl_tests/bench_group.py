@@ -41,7 +41,8 @@ COLUMNS = WEIGHTS[0]
 THRESHOLDS = job()["data"]["thresholds"]  # per PE and slot, [keep_from, keep_to]
 MOST_VALUE = job()["data"]["most_value"]
 LEFT, RIGHT = job()["data"]["taps"]  # per column and weight, taps on its left, and on its right
-SIDES = parameter("SideBits") // 2
+SIDES, CUT_BITS = parameter("SideBits") // 2, parameter("CutBits")
+FIRST, LAST = job()["data"]["cuts"]  # per column, entries of its first and of its last output row
 RING = 1 << RING_BITS
 OUTPUTS = OUT_WIDTH * SLOTS
 ROW = parameter("MapWidth") * SLOTS
@@ -49,7 +50,7 @@ HEIGHT, OUT_HEIGHT = parameter("MapHeight"), parameter("OutHeight")
 POOL = from_parameters(job()["parameters"])
 TAPS = POOL.window[0] * POOL.window[1] if POOL else 1
 SPAN = RING // ROW  # rows that the ring holds
-WORK_WIDTH = 1 + COLUMN_BITS + 2 * SIDES + RING_BITS + VALUE_BITS
+WORK_WIDTH = 1 + COLUMN_BITS + CUT_BITS + 2 * SIDES + RING_BITS + VALUE_BITS
 WORK_MARKER = 1 << (WORK_WIDTH - 1)
 MARKER = 1 << (CHANNEL_BITS + X_BITS + ACC_BITS)
 LATENCY = 12 + (POOL is not None)
@@ -58,9 +59,9 @@ SINGLE = 0  # column with one entry, at offset 0
 COMPLEMENT = (1 << COLUMN_BITS) - 1 if parameter("PairedRoms") else 0  # of columns' numbers
 
 # a touch: lane, column, base counted from the first row in the making, value, PEs as a mask; the
-# column's taps that lead beside the map, on the left and on the right
-Touch = tuple[int, int, int, int, int, tuple[int, int]]
-INSIDE = (0, 0)
+# column's taps that lead beside the map, on the left and on the right, and what is cut of it
+Touch = tuple[int, int, int, int, int, tuple[int, int, int]]
+WHOLE = (0, 0, 0)
 
 
 def value(rng: Random) -> int:
@@ -82,9 +83,10 @@ def touches(rng: Random, count: int, space: int) -> list[Touch]:
         if reach >= space:
             column, reach = SINGLE, 0
         base = rng.randrange(space - reach) if rng.random() < 0.7 else 0
-        sides = rng.randrange(1 << SIDES), rng.randrange(1 << SIDES)
+        cut = rng.randrange(3) if CUT_BITS else 0
+        sides = rng.randrange(1 << SIDES), rng.randrange(1 << SIDES), cut
         lane, pes = rng.randrange(LANES), rng.randrange(1, 1 << PES)
-        found.append((lane, column, base, value(rng), pes, sides if rng.random() < 0.5 else INSIDE))
+        found.append((lane, column, base, value(rng), pes, sides if rng.random() < 0.5 else WHOLE))
     return found
 
 
@@ -122,20 +124,25 @@ class Model:
     def words(self, row: list[Touch]) -> list[list[tuple[int, int]]]:
         """Work of a row and its PEs, by lane, the marker last; adds it up."""
         lanes: list[list[tuple[int, int]]] = [[] for _ in range(LANES)]
-        for lane, column, place, value, pes, (left, right) in row:
+        for lane, column, place, value, pes, (left, right, cut) in row:
             base = (self.making()[0] * ROW + place) % RING
             pattern = value & ((1 << VALUE_BITS) - 1)
             named = column ^ COMPLEMENT
-            where = ((named << SIDES | right) << SIDES | left) << RING_BITS | base
+            sides = (cut << SIDES | right) << SIDES | left
+            where = (named << CUT_BITS + 2 * SIDES | sides) << RING_BITS | base
+            begin = FIRST[column] if cut == 1 else 0
+            end = len(COLUMNS[column]) - (LAST[column] if cut == 2 else 0)
             lanes[lane].append((where << VALUE_BITS | pattern, pes))
             for p, ring in enumerate(self.rings):
-                for i, (weight, offset) in enumerate(WEIGHTS[p][column] if pes >> p & 1 else ()):
+                for i, (weight, offset) in enumerate(WEIGHTS[p][column]):
+                    if not pes >> p & 1 or not begin <= i < end:
+                        continue
                     if LEFT[column][i] < left or RIGHT[column][i] < right:
                         continue
                     at = (base + offset) % RING
                     ring[at] += weight * value
                     assert -(1 << (ACC_BITS - 1)) <= ring[at] < 1 << (ACC_BITS - 1)
-            self.macs += len(COLUMNS[column]) * pes.bit_count()
+            self.macs += (end - begin) * pes.bit_count()
         return [[*words, (WORK_MARKER, (1 << PES) - 1)] for words in lanes]
 
     def windows(self) -> list[list[tuple[int, bool, bool]]]:
@@ -242,7 +249,7 @@ async def hazards(dut: Any, distance: int) -> None:
             space = bench.model.space
             first = space - min(distance, space) if last else 0
             places = [first + i % distance % max(space, 1) for i in range(24 if space else 0)]
-            bench.send([(0, SINGLE, place, value(rng), 1, INSIDE) for place in places])
+            bench.send([(0, SINGLE, place, value(rng), 1, WHOLE) for place in places])
     await bench.finish()
 
 
@@ -266,11 +273,11 @@ async def one_column_a_cycle(dut: Any) -> None:
 
     for lane in lanes:  # one lane alone is fast enough
         await at_full_rate(
-            [(lane, SINGLE, at, value(rng), 1, INSIDE) for at in bench.places(60, rng)]
+            [(lane, SINGLE, at, value(rng), 1, WHOLE) for at in bench.places(60, rng)]
         )
     bench.send([])
     await at_full_rate(
-        [(rng.choice(lanes), SINGLE, at, value(rng), 1, INSIDE) for at in bench.places(60, rng)], 1
+        [(rng.choice(lanes), SINGLE, at, value(rng), 1, WHOLE) for at in bench.places(60, rng)], 1
     )
     longest = max(range(len(COLUMNS)), key=lambda c: len(COLUMNS[c]))
     reach = max(offset for _, offset in COLUMNS[longest])
@@ -279,9 +286,7 @@ async def one_column_a_cycle(dut: Any) -> None:
             bench.send([])
     longest = longest if bench.model.space > reach else SINGLE
     room = 20 if bench.model.space else 0
-    await at_full_rate(
-        [(rng.choice(lanes), longest, 0, value(rng), 1, INSIDE) for _ in range(room)]
-    )
+    await at_full_rate([(rng.choice(lanes), longest, 0, value(rng), 1, WHOLE) for _ in range(room)])
 
 
 @cocotb.test()

@@ -6,13 +6,19 @@ from pathlib import Path
 from rtl_tests.common import SEED, memory_text, on_simulators, run
 
 
-def sizes(lanes: int, pes: int, columns: int, first: int = 0, place: int = 5) -> dict[str, int]:
+def sizes(
+    lanes: int, pes: int, columns: int, first: int = 0, place: int = 5, stored: int = 0
+) -> dict[str, int]:
+    """stored: columns of which nothing is cut, if something is of the others."""
     return {
         "Lanes": lanes,
         "Pes": pes,
         "Columns": columns,
         "FirstColumn": first,
         "ColumnBits": (first + columns - 1).bit_length(),
+        "CutBits": 2 if stored else 0,
+        "CutColumns": stored,
+        "PeColumnBits": (first + (stored or columns) - 1).bit_length(),
         "PlaceBits": place,
         "ValueBits": 8,
     }
@@ -21,6 +27,8 @@ def sizes(lanes: int, pes: int, columns: int, first: int = 0, place: int = 5) ->
 SETS = {
     "two-lanes": sizes(2, 9, 20),
     "alone": sizes(1, 5, 13, first=21),
+    "cut": sizes(1, 5, 39, first=21, stored=13),
+    "two-lanes-cut": sizes(2, 3, 20, stored=10),
     "three-lanes": sizes(3, 4, 7),
     "one-pe": sizes(2, 1, 2, place=1),
     "many": sizes(8, 40, 100, place=9),

@@ -18,6 +18,7 @@ def sizes(
     wide: int = 8,
     signed: int = 0,
     sides: int = 0,
+    cut: int = 0,
 ) -> dict[str, object]:
     return locals()
 
@@ -25,6 +26,7 @@ def sizes(
 SETS = {
     "conv": sizes(4, 6, 3, 6, 29, 17, [0, 2, 1, 1]),
     "beside": sizes(4, 6, 3, 6, 29, 17, [0, 2, 1, 1], sides=2),
+    "cut": sizes(5, 2, 3, 6, 29, 17, [1, 1, 1, 1, 1], sides=2, cut=12),
     "far-beside": sizes(3, 9, 2, 4, 7, 0, [1, 1, 1], wide=9, sides=4),
     "many": sizes(3, 2, 4, 4, 5, 0, [0, 0, 3]),
     "least": sizes(1, 1, 1, 1, 0, 0, [1]),
@@ -43,7 +45,8 @@ def test_dispatcher(simulator: str, parameters: dict, tmp_path: Path) -> None:
     p = parameters
     channels, ring = p["channels"], p["ring"]
     count = ROW_CLASSES * COLUMN_CLASSES * channels
-    column_bits = (p["first"] + count - 1).bit_length()
+    column_bits = (p["first"] + count + 2 * p["cut"] - 1).bit_length()
+    cut_bits = 2 if p["cut"] else 0
     completed_bits = max(1, max(p["completed"]).bit_length())
 
     def live(places: int) -> list[int]:
@@ -57,6 +60,7 @@ def test_dispatcher(simulator: str, parameters: dict, tmp_path: Path) -> None:
             rng.getrandbits(ring),
             completed,
             on,
+            rng.randrange(3) if p["cut"] else 0,
         ]
         for completed, on in zip(p["completed"], live(p["height"]), strict=True)
     ]
@@ -70,8 +74,8 @@ def test_dispatcher(simulator: str, parameters: dict, tmp_path: Path) -> None:
         for on in live(p["width"])
     ]
     row_words = [
-        ((on << completed_bits | c) << ring | base) << column_bits | term
-        for term, base, c, on in rows
+        (((cut << 1 | on) << completed_bits | c) << ring | base) << column_bits | term
+        for term, base, c, on, cut in rows
     ]
     column_words = [
         ((on << p["sides"] | sides) << ring | base) << column_bits | term
@@ -92,6 +96,8 @@ def test_dispatcher(simulator: str, parameters: dict, tmp_path: Path) -> None:
             "FirstColumn": p["first"],
             "RingBits": ring,
             "SideBits": p["sides"],
+            "CutBits": cut_bits,
+            "CutColumns": p["cut"],
             "CompletedBits": completed_bits,
             "FrameStep": p["step"],
         },
@@ -100,7 +106,8 @@ def test_dispatcher(simulator: str, parameters: dict, tmp_path: Path) -> None:
         simulator,
         files={
             "mem/d_rows.mem": memory_text(
-                [*row_words, 0][: max(2, p["height"])], 1 + completed_bits + ring + column_bits
+                [*row_words, 0][: max(2, p["height"])],
+                cut_bits + 1 + completed_bits + ring + column_bits,
             ),
             "mem/d_columns.mem": memory_text(
                 [*column_words, 0][: max(2, p["width"])], 1 + p["sides"] + ring + column_bits

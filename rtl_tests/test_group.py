@@ -34,6 +34,7 @@ def sizes(
         "ValueBits": 8,
         "ValueSigned": 0,
         "SideBits": 0,
+        "CutBits": 0,
         "TwoSided": 0,
         "AccBits": 24,
         "PairedRoms": 0,
@@ -93,6 +94,8 @@ SETS = {
     "beside": sizes(2, 3, 4, 6, 14, 9, Pes=2, SideBits=2),
     "far-beside": sizes(1, 2, 4, 5, 300, 6, Pes=3, SideBits=4, ValueSigned=1),
     "paired-beside": sizes(1, 2, 4, 5, 20, 6, SideBits=4, PairedRoms=1),
+    "cut": sizes(2, 3, 4, 6, 14, 9, Pes=2, SideBits=2, CutBits=2),
+    "paired-cut": sizes(1, 2, 4, 5, 20, 6, CutBits=2, PairedRoms=1),
 }
 
 
@@ -110,6 +113,9 @@ def test_group(simulator: str, parameters: dict[str, int], tmp_path: Path) -> No
         offsets = sorted(rng.sample(range(space), length))
         columns.append([[rng.choice([-1, 1]) * rng.randint(1, most_weight), o] for o in offsets])
     starts = [sum(map(len, columns[:i])) for i in range(len(columns))]
+    # entries of the first and of the last output row: something is always left
+    cuts = [[rng.randrange(len(c)) if p["CutBits"] else 0 for c in columns] for _ in range(2)]
+    cut_bits = [max(1, max(own).bit_length()) if p["CutBits"] else 0 for own in cuts]
     offsets = [offset for column in columns for _, offset in column]
     entries = max(2, len(offsets))
     sides = p["SideBits"] // 2
@@ -147,6 +153,8 @@ def test_group(simulator: str, parameters: dict[str, int], tmp_path: Path) -> No
         "ColumnBits": max(1, (p["Columns"] - 1).bit_length()),
         "StartBits": max(1, (entries - 1).bit_length()),
         "MoreBits": max(1, (max(map(len, columns)) - 1).bit_length()),
+        "FirstBits": cut_bits[0],
+        "LastBits": cut_bits[1],
         "OffsetBits": max(1, max(offsets).bit_length()),
         "Entries": entries,
         "FirstChannel": 5 * p["Slots"],
@@ -162,6 +170,11 @@ def test_group(simulator: str, parameters: dict[str, int], tmp_path: Path) -> No
                 f"l_pe{i:03}_pointers",
                 (Field("start", p["StartBits"]), np.array(starts)),
                 (Field("more", p["MoreBits"]), np.array([len(c) - 1 for c in own])),
+                *(
+                    (Field("cut", bits), np.array(cut))
+                    for bits, cut in zip(cut_bits, cuts, strict=True)
+                    if bits
+                ),
             ),
             memory(
                 f"l_pe{i:03}_weights",
@@ -186,6 +199,7 @@ def test_group(simulator: str, parameters: dict[str, int], tmp_path: Path) -> No
         data={
             "columns": of_pe,
             "thresholds": thresholds,
+            "cuts": cuts,
             "taps": [
                 [own[s : s + len(c)] for s, c in zip(starts, columns, strict=True)] for own in taps
             ],

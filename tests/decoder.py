@@ -45,6 +45,7 @@ class LaneDecoder:
         self.first, self.height, self.step = lane.first_column, lane.height, layer.frame_step
         self.rows, self.columns = words(lane.rows), words(lane.columns)
         self.masks = [list(word.values()) for word in words(lane.masks)]
+        self.stored = lane.stored
 
     def work(self, frames: Sequence[Frame]) -> Iterator[Work | None]:
         """Every token's work, and None for every marker."""
@@ -58,6 +59,8 @@ class LaneDecoder:
                     if not (row["live"] and column["live"]):
                         continue
                     number = row["term"] + column["term"] + channel
+                    assert number < self.stored
+                    number += row.get("cut", 0) * self.stored
                     beside = column.get("beside_left", 0), column.get("beside_right", 0)
                     yield number, row["base"] + column["base"] + start, value, beside
                 yield from [None] * row["completed"]
@@ -121,6 +124,15 @@ class Decoder:
             elif any(self.lanes[i].masks[column[0]]):
                 yield i, column
 
+    def entries(self, pe: int, lane: int, number: int) -> range:
+        """Words of a PE's weights that a column has, whole or cut."""
+        own = self.lanes[lane]
+        cut, column = divmod(number, own.stored)
+        pointer = self.pointers[pe][own.first + column]
+        first = pointer["start"] + (pointer["first"] if cut == 1 else 0)
+        last = pointer["start"] + pointer["more"] - (pointer["last"] if cut == 2 else 0)
+        return range(first, last + 1)
+
     def _scatter(
         self,
         memory: list[list[int]],
@@ -134,8 +146,7 @@ class Decoder:
         half = 1 << (self.layer.accumulator_bits - 1)
         for p, wanted in enumerate(own.masks[number]):
             if wanted:
-                pointer = self.pointers[p][own.first + number]
-                for entry in range(pointer["start"], pointer["start"] + pointer["more"] + 1):
+                for entry in self.entries(p, lane, number):
                     word = self.weights[p][entry]
                     taps = word.get("taps_left", 0), word.get("taps_right", 0)
                     if taps[0] < beside[0] or taps[1] < beside[1]:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from decoder import Decoder, LaneDecoder, decode, gathered, tokenize, words
+from decoder import Decoder, decode, gathered, tokenize, words
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from networks import (
@@ -31,9 +31,11 @@ from jp_hw.ir import INPUT, Network, Shape, Source
 from jp_hw.schedule import Design, Lane, LayerDesign, Placement, place, schedule, search
 from jp_hw.schedule.allocate import Load, loads
 from jp_hw.schedule.assign import assign, channel_work, in_turn
+from jp_hw.schedule.columns import axes
 from jp_hw.schedule.cycles import simulate_cycles
 from jp_hw.schedule.estimate import estimate, layer_resources
 from jp_hw.schedule.explain import explain
+from jp_hw.schedule.geometry import FIRST, LAST, NONE
 from jp_hw.schedule.traffic import traffic
 
 KINDS = every_kind()
@@ -145,6 +147,7 @@ def test_impulses_reconstruct_the_dense_weights_and_the_masks(kind: str) -> None
             own = decoder.lanes[i]
             for response, (y, x, channel) in zip(exact, places, strict=True):
                 number = own.rows[y]["term"] + own.columns[x]["term"] + physical.index(channel)
+                number += own.rows[y].get("cut", 0) * lane.stored
                 busy = {pe_of[int(k)] for k in np.unique(np.nonzero(response)[2])}
                 assert {p for p, bit in enumerate(own.masks[number]) if bit} == busy
 
@@ -156,7 +159,7 @@ def test_columns_cover_the_weight_memories(kind: str) -> None:
         decoder = Decoder(layer)
         for p in range(layer.pes):
             end, covered = 0, set[int]()
-            for lane in decoder.lanes:
+            for lane in range(len(decoder.lanes)):
                 own = spans(decoder, lane, p)
                 assert own.isdisjoint(covered)
                 covered |= own
@@ -166,13 +169,14 @@ def test_columns_cover_the_weight_memories(kind: str) -> None:
             assert not any(word["weight"] for word in decoder.weights[p][end:])
 
 
-def spans(decoder: Decoder, lane: LaneDecoder, p: int) -> set[int]:
+def spans(decoder: Decoder, lane: int, p: int) -> set[int]:
     """Words of a PE's weight memory that a lane's columns take."""
-    found = set()
-    for number, mask in enumerate(lane.masks):
+    found = set[int]()
+    for number, mask in enumerate(decoder.lanes[lane].masks):
         if mask[p]:
-            pointer = decoder.pointers[p][lane.first + number]
-            found |= set(range(pointer["start"], pointer["start"] + pointer["more"] + 1))
+            own = decoder.entries(p, lane, number)
+            assert own
+            found |= set(own)
     return found
 
 
@@ -181,12 +185,27 @@ def stored(layer: LayerDesign) -> int:
 
 
 def test_columns_trimmed_at_a_border_cost_no_weights() -> None:
-    """Rows at the border walk a piece of the column of the rows inside."""
+    """Rows at the border walk a piece of the column of the rows inside, and share its pointer."""
     network = chain(3, Shape(8, 1, 3), (Convolution(6, kernel=(3, 1), padding=(1, 0)),))
     layer = spread(network).layers[0]
     assert stored(layer) == np.count_nonzero(network.layers[0].sources[0].weights)
     lane = layer.lanes[0]
     assert lane.masks.depth == 3 * 3  # classes: first row, inner rows, last row
+    assert lane.stored == layer.pointers[0].depth == 3
+
+
+def test_wide_kernels_store_more_pointers() -> None:
+    """Of five taps one is cut; further ones need pointers of their own, but no weights."""
+    network = chain(3, Shape(9, 1, 3), (Convolution(6, kernel=(5, 1), padding=(2, 0)),))
+    layer = spread(network).layers[0]
+    assert stored(layer) == np.count_nonzero(network.layers[0].sources[0].weights)
+    (lane,) = layer.lanes
+    pieces, of_class = axes(network.layers[0].sources[0], Shape(9, 1, 3), network.layers[0])[
+        0
+    ].stored()
+    assert sorted((first, last) for _, first, last in pieces) == [(0, 3), (0, 5), (2, 5)]
+    assert sorted(cut for _, cut in of_class) == [NONE, NONE, NONE, FIRST, LAST]
+    assert (lane.stored, lane.cuts) == (3 * 3, 3)
 
 
 def test_an_average_is_stored_once() -> None:
@@ -564,15 +583,18 @@ def test_lanes_on_one_bus_have_their_masks_one_after_the_other() -> None:
         assert layer.buses == len(layer.masks) == (1 if layer.joined else len(layer.lanes))
         assert len({mask.name for mask in [*own.masks, *layer.masks]}) == own.buses
         if layer.joined:
-            masks = words(layer.masks[0])
-            ends = [*(lane.first_column for lane in layer.lanes[1:]), len(masks)]
-            for lane, end in zip(layer.lanes, ends, strict=True):
-                part = masks[lane.first_column : end]
-                assert part == words(lane.masks)[: len(part)]
+            masks, total = words(layer.masks[0]), layer.pointers[0].depth
+            assert len(masks) == layer.cuts * total
+            for lane in layer.lanes:
+                own_masks = words(lane.masks)
+                for cut in range(layer.cuts):
+                    at = cut * total + lane.first_column
+                    part = own_masks[cut * lane.stored :][: lane.stored] if cut < lane.cuts else []
+                    nothing = [dict.fromkeys(masks[0], 0)] * (lane.stored - len(part))
+                    assert masks[at : at + lane.stored] == part + nothing
             # of a column that a PE has, the pointer is at the same place
             for p, pointers in enumerate(layer.pointers):
-                wanted = [word[f"pe{p}"] for word in masks]
-                assert len(wanted) == pointers.depth
+                wanted = [word[f"pe{p}"] for word in masks[:total]]
                 assert all(
                     want or not any(word.values())
                     for want, word in zip(wanted, words(pointers), strict=True)

@@ -111,13 +111,13 @@ def _input(design: Design) -> Values:
 
 
 def _layer(layer: LayerDesign, name: str) -> Values:
-    start, more = layer.pointers[0].fields
+    start, more = layer.pointers[0].fields[:2]
     value = (
         f"{layer.value_bits}, {_bool(layer.value_signed)}, {layer.ring_bits}, {layer.beside_bits}"
     )
     winner = TokenFormat(layer.accumulator_bits, True, layer.output_x_bits, layer.channel_bits)
     fields = (
-        {"taps_left": NO_BITS, "taps_right": NO_BITS}
+        dict.fromkeys(("first", "last", "taps_left", "taps_right"), NO_BITS)
         | _fields(layer.pointers[0], {})
         | _fields(layer.weights[0], {})
         | _fields(layer.thresholds[0], {})
@@ -129,7 +129,7 @@ def _layer(layer: LayerDesign, name: str) -> Values:
         "pes": layer.pes,
         "slots": layer.slots,
         "ring_bits": layer.ring_bits,
-        "command": f"{value}, {layer.column_bits}",
+        "command": f"{value}, {layer.cut_bits}, {layer.pointer_bits}",
         "job": f"{value}, {start.bits}, {more.bits}",
         "winner": _token(winner),
         "fields": fields,
@@ -183,7 +183,8 @@ def _lane(lane: Lane, name: str) -> Values:
         "token": _token(lane.token),
         "height": lane.height,
         "first_column": lane.first_column,
-        "fields": {"column_beside_left": NO_BITS, "column_beside_right": NO_BITS}
+        "stored": lane.stored,
+        "fields": dict.fromkeys(("row_cut", "column_beside_left", "column_beside_right"), NO_BITS)
         | {f"row_{key}": value for key, value in _fields(lane.rows, {}).items()}
         | {f"column_{key}": value for key, value in _fields(lane.columns, {}).items()},
     }

@@ -172,9 +172,9 @@ class _Builder:
     def layer(self, layer: LayerDesign) -> list[Fifo]:
         """A layer from its lanes to its merged winners, one FIFO of them for each output stream."""
         name = self.name_of[layer.name]
-        start, more = layer.pointers[0].fields
+        start, more = layer.pointers[0].fields[:2]
         common_bits = layer.value_bits + layer.ring_bits + 2 * layer.beside_bits + 1
-        command_bits = common_bits + layer.column_bits
+        command_bits = common_bits + layer.cut_bits + layer.pointer_bits
         job_bits = common_bits + start.bits + more.bits
         commands = [
             [

@@ -6,7 +6,7 @@ from jp_hw.ir import INPUT
 from jp_hw.ir_file import digest
 from jp_hw.registers import register_map
 from jp_hw.resources import data_dir
-from jp_hw.schedule.design import Design, LayerDesign, TokenFormat, bits_for
+from jp_hw.schedule.design import CUT_BITS, Design, LayerDesign, TokenFormat, bits_for
 from jp_hw.templates_env import render, static
 
 TOP = "jp_accelerator"
@@ -112,6 +112,7 @@ def packed_parameters(layer: LayerDesign) -> list[tuple[str, str]]:
         "LaneXBits": [lane.token.x_bits for lane in lanes],
         "LaneChannelBits": [lane.token.channel_bits for lane in lanes],
         "LaneFirstColumn": [lane.first_column for lane in lanes],
+        "LaneColumns": [lane.stored for lane in lanes],
         "LaneCompletedBits": [lane.rows.fields[2].bits for lane in lanes],
         "LaneTokenWidth": [lane.token.width for lane in lanes],
         "BusColumns": [masks.depth for masks in layer.masks],
@@ -121,6 +122,14 @@ def packed_parameters(layer: LayerDesign) -> list[tuple[str, str]]:
         (name, "{" + ", ".join(f"32'd{number}" for number in reversed(numbers)) + "}")
         for name, numbers in values.items()
     ]
+
+
+def cut_parameters(layer: LayerDesign) -> dict[str, int]:
+    """Those of a layer with columns of which something is cut."""
+    if layer.cuts == 1:
+        return {}
+    first, last = layer.pointers[0].fields[2:]
+    return {"CutBits": CUT_BITS, "FirstBits": first.bits, "LastBits": last.bits}
 
 
 def layer_parameters(layer: LayerDesign) -> list[tuple[str, int]]:
@@ -145,6 +154,7 @@ def layer_parameters(layer: LayerDesign) -> list[tuple[str, int]]:
             "Columns": layer.pointers[0].depth,
             "RingBits": layer.ring_bits,
             "SideBits": 2 * layer.beside_bits,
+            **cut_parameters(layer),
             "FrameStep": layer.frame_step,
             "StartBits": layer.pointers[0].fields[0].bits,
             "MoreBits": layer.pointers[0].fields[1].bits,

@@ -43,8 +43,8 @@ class Placement:
     in a PE, 0 for the usual number. trimmed: whether tokens at the left and right border have
     columns of their own, without the weights that lead out of the map; else such a weight takes its
     cycle, and nothing is added. slack: tokens that find room before each lane that carries a map, at
-    least. joined: whether several lanes share one bus to the PEs. share: PEs of a group, which share what
-    drains their rows, at most. winners: words of a group's queue of winners, 0 for the usual number.
+    least. joined: whether several lanes share one bus to the PEs. share: PEs of a group, at most, which
+    share what drains their rows. winners: words of a group's queue of winners, 0 for the usual number.
     """
 
     channel_of: Int
@@ -110,6 +110,8 @@ def layer_design(
     ring = ring_rows([part.rows for part in parts], needs, layer.map.height)
     ring_bits = bits_for(ring * row_words - 1)
     total = sum(part.count for part in parts)
+    cuts = max(part.cuts for part in parts)
+    column_bits = bits_for(cuts * total - 1)
     firsts = np.cumsum([0, *(part.count for part in parts)])
     beside_bits = columns.beside_bits(parts)
     pointers, weights = columns.pe_memories(
@@ -119,7 +121,7 @@ def layer_design(
         columns.lane(
             layer.name, i, feed.source.tensor, feed.stream, part, int(first),
             token_format(network, feed.source.tensor, producers), mapping, row_words, ring_bits,
-            bits_for(total - 1), beside_bits,
+            column_bits, beside_bits, cuts > 1,
         )
         for i, (feed, part, first) in enumerate(zip(feeds, parts, firsts, strict=False))
     )  # fmt: skip

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from jp_hw.ir import Int, Layer, Shape, Source
 from jp_hw.schedule import thresholds
 from jp_hw.schedule.design import (
+    CUT_BITS,
     Field,
     Lane,
     Memory,
@@ -64,7 +65,9 @@ class LaneColumns:
     pe, offset, weight, left, right: int64, one element per stored weight, ordered by PE, then group
     (root row class, column class, channel), then output row, then offset. left, right: how many taps its
     column class has on both sides of its own.
-    starts, lengths: int64 (pes, columns): every column is a piece of its group's weights.
+    starts, sizes, first, last: int64 (pes, columns): every column is a piece of its group's weights;
+    first, last: how many of them are of its first and of its last output row.
+    lengths: int64 (cuts, pes, columns), what is left of a column with NONE, FIRST or LAST cut.
     """
 
     rows: Axis
@@ -76,12 +79,24 @@ class LaneColumns:
     left: Int
     right: Int
     starts: Int
-    lengths: Int
+    sizes: Int
+    first: Int
+    last: Int
 
     @property
     def count(self) -> int:
-        """Number of column ids."""
-        return int(self.lengths.shape[1])
+        """Number of columns."""
+        return int(self.sizes.shape[1])
+
+    @property
+    def cuts(self) -> int:
+        """One more than the highest cut of any row class."""
+        return 1 + max(cut for _, cut in self.rows.stored()[1])
+
+    @property
+    def lengths(self) -> Int:
+        """What is left of the columns with each cut."""
+        return np.stack([self.sizes, self.sizes - self.first, self.sizes - self.last])[: self.cuts]
 
 
 def axes(source: Source, inputs: Shape, layer: Layer, trimmed: bool = True) -> tuple[Axis, Axis]:
@@ -155,18 +170,21 @@ def lane_columns(
     places = len(roots) * len(cols.classes) * channels * max(steps, 1) + 1
     counts = np.bincount(pe * places + place + 1, minlength=mapping.pes * places)
     before = np.cumsum(counts.reshape(mapping.pes, places), axis=1)
-    first_of, last_of = _pieces(rows, len(cols.classes) * channels, roots, steps)
+    begin, end = _pieces(rows, len(cols.classes) * channels, roots, steps)
+    several = end > begin
     return LaneColumns(
         rows, cols, channels, pe[order], offset[order], weight[order], left[order], right[order],
-        before[:, first_of], before[:, last_of] - before[:, first_of],
+        before[:, begin], before[:, end] - before[:, begin],
+        before[:, begin + several] - before[:, begin],
+        before[:, end] - before[:, end - several],
     )  # fmt: skip
 
 
 def _pieces(rows: Axis, width: int, roots: list[int], steps: int) -> tuple[Int, Int]:
-    """Per column id the first place of its group that it covers, and the one after its last."""
+    """Per column the first place of its group that it covers, and the one after its last."""
     within = np.arange(width)
     first, last = [], []
-    for root, begin, end in rows.parts:
+    for root, begin, end in rows.stored()[0]:
         group = (roots.index(root) * width + within) * steps
         first.append(group + begin)
         last.append(group + end)
@@ -176,17 +194,18 @@ def _pieces(rows: Axis, width: int, roots: list[int], steps: int) -> tuple[Int, 
 def lane(
     layer: str, number: int, tensor: str, stream: int, columns: LaneColumns, first: int,
     token: TokenFormat, mapping: Mapping, row_words: int, ring_bits: int, column_bits: int,
-    beside_bits: int,
+    beside_bits: int, cut: bool,
 ) -> Lane:  # fmt: skip
     """The dispatcher's tables of one lane, and its bus's masks; number: of the lane in its layer.
 
-    row_words: from one row of sums to the next.
+    row_words: from one row of sums to the next. cut: whether any of the layer's columns are.
     """
     rows, cols = columns.rows, columns.cols
     ring = 1 << ring_bits
-    row_term = np.array(rows.class_of) * len(cols.classes) * columns.channels
+    piece_of, cut_of = np.transpose(rows.stored()[1])[:, rows.class_of]
+    row_term = piece_of * len(cols.classes) * columns.channels
     completed, beside = np.array(rows.completed()), np.array(cols.beside)
-    masks = (columns.lengths > 0).astype(np.int64)
+    masks = (columns.lengths > 0).astype(np.int64).transpose(1, 0, 2).reshape(mapping.pes, -1)
     base = Field("base", ring_bits)
     return Lane(
         tensor,
@@ -195,12 +214,15 @@ def lane(
         len(cols.class_of),
         token,
         first,
+        columns.count,
+        columns.cuts,
         memory(
             f"{layer}_lane{number:02}_rows",
             (Field("term", column_bits), row_term),
             (base, np.array(rows.origin) * row_words % ring),
             (Field("completed", bits_for(completed.max())), completed),
             (Field("live", 1), np.array(rows.live(), np.int64)),
+            *((Field("cut", CUT_BITS), cut_of) for _ in range(cut)),
         ),
         memory(
             f"{layer}_lane{number:02}_columns",
@@ -241,28 +263,37 @@ def pe_memories(
 
     Offsets are modulo the ring, as all addresses are. beside: `beside_bits`.
     """
-    lengths = np.concatenate([lane.lengths for lane in lanes], axis=1)
+    sizes, first, last = (
+        np.concatenate([getattr(lane, name) for lane in lanes], axis=1)
+        for name in ("sizes", "first", "last")
+    )
     pe, offset, weight, left, right = (
         np.concatenate([getattr(lane, name) for lane in lanes])
         for name in ("pe", "offset", "weight", "left", "right")
     )
     offset = offset % (1 << ring_bits)
-    sizes = np.stack([np.bincount(lane.pe, minlength=pes) for lane in lanes], axis=1)
-    before = np.cumsum(sizes, axis=1) - sizes
+    of_lane = np.stack([np.bincount(lane.pe, minlength=pes) for lane in lanes], axis=1)
+    before = np.cumsum(of_lane, axis=1) - of_lane
     starts = np.concatenate(
         [lane.starts + before[:, i : i + 1] for i, lane in enumerate(lanes)], axis=1
     )
-    depth = max(2, int(sizes.sum(1).max()))
+    depth = max(2, int(of_lane.sum(1).max()))
     start_field = Field("start", bits_for(depth - 1))
-    count_field = Field("more", bits_for(max(int(lengths.max()) - 1, 0)))
+    count_field = Field("more", bits_for(max(int(sizes.max()) - 1, 0)))
+    cuts = max(lane.cuts for lane in lanes)
+    # nothing is left if all are of one row: then nobody asks
+    first, last = (np.where(part < sizes, part, 0) for part in (first, last))
+    first_field = Field("first", bits_for(first.max(initial=0)))
+    last_field = Field("last", bits_for(last.max(initial=0)))
     weight_field = Field("weight", weight_bits, signed=True)
     offset_field = Field("offset", bits_for(offset.max(initial=0)))
     pointers, weights = [], []
     for p in range(pes):
-        live = lengths[p] > 0
-        start, more = np.where(live, starts[p], 0), np.maximum(lengths[p] - 1, 0)
+        start = np.where(sizes[p] > 0, starts[p], 0)
+        more = np.maximum(sizes[p] - 1, 0)
+        cut = ((first_field, first[p]), (last_field, last[p])) if cuts > 1 else ()
         pointers.append(
-            memory(f"{layer}_pe{p:03}_pointers", (start_field, start), (count_field, more))
+            memory(f"{layer}_pe{p:03}_pointers", (start_field, start), (count_field, more), *cut)
         )
         own = pe == p
         pad = np.zeros(depth - int(own.sum()), np.int64)

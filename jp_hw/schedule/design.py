@@ -17,6 +17,9 @@ import numpy as np
 from jp_hw.boards import Board
 from jp_hw.ir import Int, Network, Requantize
 
+CUT_BITS = 2
+"""Bits that say what is cut of a column, where anything ever is."""
+
 
 @dataclass(frozen=True)
 class Field:
@@ -105,12 +108,14 @@ class Lane:
     tensor, stream: where its tokens come from. waits: tokens that must find room before it (0 or
     few: none need to), or layers that wait for one another could wait forever. buffer: tokens that
     do find room in the RTL; what is more than that evens out the layers' pace.
-    rows: word y = (row term, row base, number of output rows complete after input row y, live).
+    rows: word y = (row term, row base, number of output rows complete after input row y, live) and, in
+    a layer with `cuts`, what is cut of its columns: nothing, the weights that lead to their first output
+    row, or to their last.
     columns: word x = (column term, column base, live). Where row or x is not live, no kernel reaches.
     In a layer with `beside_bits`, also how many taps of the column lead beside the map on the left, on
     the right: its weights that have fewer taps on that side are not added.
-    masks: word id = one bit per PE whose column `id` is not empty.
-    A token's column is `row term + column term + channel` in this lane's masks, and
+    masks: one bit per PE in which something is left of a column, a word for each of `stored` columns,
+    then as many for each further one of `cuts`. A token's column is `row term + column term + channel`,
     `first_column` more than that in the pointer memories; its accumulator base is
     `row base + column base + start of the frame`, in the ring.
     """
@@ -121,6 +126,8 @@ class Lane:
     width: int
     token: TokenFormat
     first_column: int
+    stored: int
+    cuts: int
     rows: Memory
     columns: Memory
     masks: Memory
@@ -169,7 +176,8 @@ class LayerDesign:
     channel_of: int64 (pes, slots), the output channel of each slot, -1 where a slot is unused.
     map_height, map_width: of the sums; out_height, out_width: after pooling.
     value_bits, value_signed: what holds the values of all lanes.
-    pointers, weights, thresholds: one memory per PE. Pointer word: (first entry, entries - 1);
+    pointers, weights, thresholds: one memory per PE. Pointer word: (first entry, entries - 1) and, with
+    `cuts`, how many of them lead to the first, and to the last output row;
     weight word: (weight, offset) and, with `beside_bits`, how many taps its column has on the left and
     on the right of its own, as far as those bits can tell; threshold word: a drained accumulator `a`
     wins if `a >= keep_from`, or, in a signed layer, `a <= keep_to`.
@@ -248,9 +256,24 @@ class LayerDesign:
         return self.out_width * self.slots * (1 if self.pool is None else self.pool.taps)
 
     @property
+    def cuts(self) -> int:
+        """Ways to cut columns, with the one that cuts nothing."""
+        return max(lane.cuts for lane in self.lanes)
+
+    @property
+    def cut_bits(self) -> int:
+        """Bits that say what is cut of a column; 0 where nothing ever is."""
+        return CUT_BITS if self.cuts > 1 else 0
+
+    @property
     def column_bits(self) -> int:
-        """Bits of a column id of any lane."""
+        """Bits of a column's place in the masks."""
         return self.lanes[0].rows.fields[0].bits
+
+    @property
+    def pointer_bits(self) -> int:
+        """Bits of a column's place in the pointer memories."""
+        return bits_for(self.pointers[0].depth - 1)
 
     @property
     def physical_channels(self) -> int:
@@ -290,12 +313,16 @@ class LayerDesign:
         lanes = self.lanes
         if not self.joined:
             return [lane.masks for lane in lanes]
-        ends = [*(lane.first_column for lane in lanes[1:]), None]
-        parts = [
-            [own[: None if end is None else end - lane.first_column] for own in lane.masks.values]
-            for lane, end in zip(lanes, ends, strict=True)
-        ]
-        values = tuple(np.concatenate(own) for own in zip(*parts, strict=True))
+        values = tuple(
+            np.concatenate(
+                [
+                    np.resize(own[cut * lane.stored :], lane.stored) * (cut < lane.cuts)
+                    for cut in range(self.cuts)
+                    for lane, own in zip(lanes, of_lanes, strict=True)
+                ]
+            )
+            for of_lanes in zip(*(lane.masks.values for lane in lanes), strict=True)
+        )
         return [Memory(lanes[0].masks.name, lanes[0].masks.fields, values)]
 
     @property

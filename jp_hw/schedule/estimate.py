@@ -71,9 +71,10 @@ def rom(memory: Memory) -> Resources:
 def pe(layer: LayerDesign) -> Resources:
     """One PE of a layer, without the block RAMs of its pointers and weights, which differ by PE."""
     bits, ring, buses = layer.accumulator_bits, layer.ring_bits, layer.buses
-    work = 1 + layer.column_bits + ring + layer.value_bits
+    work = 1 + layer.pointer_bits + layer.cut_bits + 2 * layer.beside_bits + ring + layer.value_bits
     more, entry = layer.pointers[0].fields[1].bits, log2(layer.weights[0].depth)
-    lut: float = 41 + 1.6 * ring + entry + 1.75 * more
+    lut: float = 41 + 1.6 * ring + entry + 1.75 * more + 2 * layer.beside_bits
+    lut += 12 if layer.cuts > 1 else 0
     if buses > 1:
         lut += (buses - 1) * (work + 12) + 5 * buses
     number = 0

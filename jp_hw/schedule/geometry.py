@@ -7,6 +7,9 @@ from functools import lru_cache
 from jp_hw.ir import Pool
 
 Taps = tuple[tuple[int, int], ...]
+NONE, FIRST, LAST = range(3)
+"""Taps that are cut of a column."""
+CUTS = 3
 
 
 @dataclass(frozen=True)
@@ -38,6 +41,24 @@ class Axis:
                 most = max(most, origin + self.classes[kind][-1][1])
             found.append(most)
         return found
+
+    def stored(self) -> tuple[list[tuple[int, int, int]], list[tuple[int, int]]]:
+        """Parts that pointers are stored for; per class which one, and what is cut of it.
+
+        Cut are NONE, its FIRST or its LAST tap.
+        """
+        order = sorted(range(len(self.parts)), key=lambda i: self.parts[i][1] - self.parts[i][2])
+        found: dict[tuple[int, int, int], int] = {}
+        cut_of: dict[int, tuple[int, int]] = {}
+        for kind in order:
+            root, first, last = self.parts[kind]
+            if (root, first - 1, last) in found and first < last:
+                cut_of[kind] = found[root, first - 1, last], FIRST
+            elif (root, first, last + 1) in found and first < last:
+                cut_of[kind] = found[root, first, last + 1], LAST
+            else:
+                cut_of[kind] = found.setdefault((root, first, last), len(found)), NONE
+        return list(found), [cut_of[kind] for kind in range(len(self.parts))]
 
     def live(self) -> list[bool]:
         """Per input position, whether any output is reached from it."""

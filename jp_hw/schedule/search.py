@@ -116,13 +116,13 @@ def search(network: Network, board: Board, pes: int | None) -> Allocation:
         if found.cost < best.cost:
             best, queue = found, _worth_widening(other)
     start = _allocating(best.allocation.candidates, board)({})
-    found: Found | None = None
+    roomiest: Found | None = None
     options = [best.allocation, exchange(network, samples, board, pes, start)]
     for option in sorted(options, key=_promise):
-        if found is None or _promise(option) < HOPELESS * found.cost:
+        if roomiest is None or _promise(option) < HOPELESS * roomiest.cost:
             roomy = _roomier(option, board)
-            found = roomy if found is None or roomy.cost < found.cost else found
-    return (found or best).allocation
+            roomiest = roomy if roomiest is None or roomy.cost < roomiest.cost else roomiest
+    return (roomiest or best).allocation
 
 
 def _allocating(tried: Candidates, board: Board) -> Arrange:

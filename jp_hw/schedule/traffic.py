@@ -20,8 +20,8 @@ class LaneTraffic:
     """One lane's part.
 
     columns: int64 (ids,), the column of every id of the lane's tensor, -1 where there is none;
-    lengths: int64 (columns, pes), entries of each column in each PE; completed: int64 (input rows,),
-    output rows complete after each input row.
+    lengths: int64 (columns, pes), entries of each column, whole and cut, in each PE; completed: int64
+    (input rows,), output rows complete after each input row.
     """
 
     columns: Int
@@ -84,18 +84,24 @@ def of_layers(
 
 
 def lengths(layer: LayerDesign, lane: Lane) -> Int:
-    """Entries of each column of a lane in each PE, int64 (columns, pes)."""
-    mask = np.stack(lane.masks.values, axis=1)
-    more = np.stack([field(pointer, "more") for pointer in layer.pointers], axis=1)
-    count = min(len(mask), len(more) - lane.first_column)  # memories are padded to two words
-    own = slice(lane.first_column, lane.first_column + count)
-    return np.where(mask[:count] != 0, more[own] + 1, 0)
+    """Entries of each column of a lane in each PE, in the order of its masks, int64 (columns, pes)."""
+    own = slice(lane.first_column, lane.first_column + lane.stored)
+
+    def of_pes(name: str) -> Int:
+        return np.stack([field(pointer, name)[own] for pointer in layer.pointers], axis=1)
+
+    whole = of_pes("more") + 1
+    left = [whole, *(whole - of_pes(name) for name in ("first", "last")[: lane.cuts - 1])]
+    mask = np.stack(lane.masks.values, axis=1)[: lane.cuts * lane.stored]
+    return np.where(mask != 0, np.concatenate(left), 0)
 
 
 def column_of(lane: Lane, row: Int, x: Int, channel: Int) -> Int:
-    """Column of tokens, as the dispatcher computes it; -1 for those that it drops."""
+    """Place in the masks of tokens' columns, as the dispatcher computes it; -1 where it drops them."""
     live = field(lane.rows, "live")[row] & field(lane.columns, "live")[x]
     column = field(lane.rows, "term")[row] + field(lane.columns, "term")[x] + channel
+    if lane.cuts > 1:
+        column = column + lane.stored * field(lane.rows, "cut")[row]
     return np.where(live != 0, column, -1)
 
 

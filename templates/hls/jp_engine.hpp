@@ -175,6 +175,7 @@ JP_INLINE void dispatch(fifo<Lane::token::width>& tokens, Commands&... commands)
     const auto row = Lane::rows[y];
     const std::uint64_t row_term = Lane::row_term::of(row);
     const std::uint64_t row_base = Lane::row_base::of(row);
+    const std::uint64_t row_cut = Lane::row_cut::of(row);
     bool open = true;
     while (open) {
       JP_VITIS_PRAGMA(HLS pipeline II=1 style=flp)
@@ -190,8 +191,8 @@ JP_INLINE void dispatch(fifo<Lane::token::width>& tokens, Commands&... commands)
             command::base::put(row_base + Lane::column_base::of(column)) |
             command::left::put(Lane::column_beside_left::of(column)) |
             command::right::put(Lane::column_beside_right::of(column)) |
-            command::column::put(id + Lane::first_column);
-        give_some(Lane::masks[id], packed, stray, std::index_sequence_for<Commands...>{},
+            command::cut::put(row_cut) | command::column::put(id + Lane::first_column);
+        give_some(Lane::masks[id + row_cut * Lane::stored], packed, stray, std::index_sequence_for<Commands...>{},
                   commands...);
       }
     }

@@ -34,12 +34,16 @@ JP_INLINE void fetch(fifo<Pe::layer::job::width>& jobs, Lanes&... lanes) {
         --left;
       } else {
         const auto pointer = Pe::pointers[command::column::of(word)];
+        // entries to the first output row, or to the last one, may be left out
+        const auto cut = command::cut::of(word);
+        const std::uint64_t skipped = cut == 1 ? layer::first::of(pointer) : 0;
+        const std::uint64_t left_out = cut == 2 ? layer::last::of(pointer) : skipped;
         give(jobs, job::value::put(command::value::of(word)) |
                        job::base::put(command::base::of(word)) |
                        job::left::put(command::left::of(word)) |
                        job::right::put(command::right::of(word)) |
-                       job::start::put(layer::start::of(pointer)) |
-                       job::more::put(layer::more::of(pointer)),
+                       job::start::put(layer::start::of(pointer) + skipped) |
+                       job::more::put(layer::more::of(pointer) - left_out),
              stray);
       }
     }

@@ -275,13 +275,14 @@ struct token_format {
 
 // Dispatcher to PE: which column, into which accumulators, times which value. Values of all lanes
 // have one format here.
-template <int VALUE, bool SIGNED, int BASE, int BESIDE, int COLUMN>
+template <int VALUE, bool SIGNED, int BASE, int BESIDE, int CUT, int COLUMN>
 struct command_format {
   using value = field<0, VALUE, SIGNED>;
   using base = field<value::end, BASE>;
   using left = field<base::end, BESIDE>;
   using right = field<left::end, BESIDE>;
-  using column = field<right::end, COLUMN>;
+  using cut = field<right::end, CUT>;
+  using column = field<cut::end, COLUMN>;
   using marker = field<column::end, 1>;
   static constexpr int width = marker::end;
 };

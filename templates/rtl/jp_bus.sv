@@ -1,8 +1,8 @@
 // The way of work to the PEs that have any: from one lane, or from all lanes of a layer.
 //
 // Contract: a lane brings work {0, column, place, value} or {1, ...}, a marker, with an AXI4-Stream
-// handshake. A column goes to the PEs whose bit is set in its mask, under the number column + FirstColumn; a
-// marker goes to all PEs. One word a cycle; 3 cycles from work_i to pe_valid_o, 4 with several lanes.
+// handshake. A column goes to the PEs whose bit is set in its mask, under the number column + FirstColumn; with
+// CutBits, the first bits of `place` say how many times CutColumns less that is. A marker goes to all PEs. One word a cycle; 3 cycles from work_i to pe_valid_o, 4 with several lanes.
 // A word waits while any PE that it is for is not ready, and all that follow wait behind it. pe_ready_i
 // may be a cycle late: the FIFOs behind pe_valid_o need one word of slack.
 // Several lanes take turns with their columns. A lane's marker waits until all lanes have come to one;
@@ -16,8 +16,12 @@ module jp_bus #(
     parameter int FirstColumn = 0,
     parameter int ColumnBits = 1,
     parameter int PlaceBits = 1,
+    parameter int CutBits = 0,       // of PlaceBits
+    parameter int CutColumns = 0,
     parameter int ValueBits = 8,
-    localparam int Width = 1 + ColumnBits + PlaceBits + ValueBits
+    parameter int PeColumnBits = ColumnBits,
+    localparam int Width = 1 + ColumnBits + PlaceBits + ValueBits,
+    localparam int PeWidth = 1 + PeColumnBits + PlaceBits + ValueBits
 ) (
     input  logic                   clk_i,
     input  logic                   rst_ni,
@@ -26,7 +30,7 @@ module jp_bus #(
     input  logic [Lanes*Width-1:0] work_i,
     output logic [Pes-1:0]         pe_valid_o,
     input  logic [Pes-1:0]         pe_ready_i,
-    output logic [Width-1:0]       pe_work_o,
+    output logic [PeWidth-1:0]     pe_work_o,
     output logic                   count_stall_o
 );
   localparam int MaskBits = $clog2(Columns);
@@ -78,11 +82,16 @@ module jp_bus #(
 
   // stage 3: mask; stage 4: which PEs; stage 5: to the PEs
   logic valid_3q, stall;
-  logic [ColumnBits-1:0] column_2;
-  logic [Width-1:0] work_3q, work_4q;
+  logic [ColumnBits-1:0] column_2, first;
+  logic [PeWidth-1:0] work_3q, work_4q;
   logic [Pes-1:0] mask_3, target_4q;
 
   assign column_2 = work_2[PlaceBits+ValueBits +: ColumnBits];
+  if (CutBits == 0) begin : g_whole
+    assign first = ColumnBits'(FirstColumn);
+  end else begin : g_cut
+    assign first = ColumnBits'(FirstColumn - CutColumns * int'(work_2[PlaceBits+ValueBits-1 -: CutBits]));
+  end
 
   jp_rom #(.File({Prefix, "_masks.mem"}), .Width(Pes), .Depth(Columns), .AddrBits(MaskBits)) u_masks (
       .clk_i, .en_i(advance), .addr_i(MaskBits'(column_2)), .data_o(mask_3)
@@ -94,13 +103,12 @@ module jp_bus #(
       target_4q <= '0;
     end else if (advance) begin
       valid_3q <= valid_2;
-      target_4q <= {Pes{valid_3q}} & (mask_3 | {Pes{work_3q[Width-1]}});
+      target_4q <= {Pes{valid_3q}} & (mask_3 | {Pes{work_3q[PeWidth-1]}});
     end
   end
   always_ff @(posedge clk_i) begin
     if (advance) begin
-      work_3q <= work_2;
-      work_3q[PlaceBits+ValueBits +: ColumnBits] <= column_2 + ColumnBits'(FirstColumn);
+      work_3q <= {work_2[Width-1], PeColumnBits'(column_2 + first), work_2[PlaceBits+ValueBits-1:0]};
       work_4q <= work_3q;
     end
   end

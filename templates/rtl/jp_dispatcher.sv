@@ -7,7 +7,8 @@
 //   column = FirstColumn + row term + column term + channel
 //   base   = row base + column base + start of the frame, modulo the ring
 // With SideBits, work is {0, column, right, left, base, value}: how many taps of the column lead beside the
-// map, as the columns' table says.
+// map, as the columns' table says. With CutBits, it is {0, column, cut, ...}: what is cut of the column, as the
+// rows' table says; then the column is CutColumns more for each cut.
 // One token a cycle, latency 2 cycles; AXI4-Stream handshake. token_ready_o depends on token_i and
 // registers only: stage 2 holds a second word where work waits.
 module jp_dispatcher #(
@@ -23,10 +24,13 @@ module jp_dispatcher #(
     parameter int FirstColumn = 0,
     parameter int RingBits = 1,
     parameter int SideBits = 0,     // of left and right together
+    parameter int CutBits = 0,
+    parameter int CutColumns = 0,
     parameter int CompletedBits = 1,
     parameter int FrameStep = 0,
     localparam int TokenWidth = 1 + ChannelBits + XBits + ValueBits,
-    localparam int WorkWidth = 1 + ColumnBits + SideBits + RingBits + OutValueBits
+    localparam int PlaceBits = CutBits + SideBits + RingBits,
+    localparam int WorkWidth = 1 + ColumnBits + PlaceBits + OutValueBits
 ) (
     input  logic                  clk_i,
     input  logic                  rst_ni,
@@ -41,9 +45,8 @@ module jp_dispatcher #(
   localparam int RowBits = Height > 1 ? $clog2(Height) : 1;
   localparam int RowDepth = Height > 1 ? Height : 2;
   localparam int ColDepth = Width > 1 ? Width : 2;
-  localparam int RowWidth = 1 + CompletedBits + RingBits + ColumnBits;
-  localparam int PlaceBits = SideBits + RingBits;
-  localparam int ColWidth = 1 + PlaceBits + ColumnBits;
+  localparam int RowWidth = CutBits + 1 + CompletedBits + RingBits + ColumnBits;
+  localparam int ColWidth = 1 + SideBits + RingBits + ColumnBits;
 
   logic marker;
   logic [ChannelBits-1:0] channel;
@@ -59,7 +62,7 @@ module jp_dispatcher #(
   logic [RingBits-1:0] row_base, frame_q;
   logic [ColumnBits-1:0] row_term;
   logic row_live;
-  assign {row_live, completed, row_base, row_term} = row_word_q;
+  assign {row_live, completed, row_base, row_term} = row_word_q[RowWidth-CutBits-1:0];
 
   jp_table #(.File({Prefix, "_rows.mem"}), .Width(RowWidth), .Depth(RowDepth), .AddrBits(RowBits))
       u_rows (.addr_i(rst_ni ? behind_q : '0), .data_o(row_word));
@@ -72,10 +75,17 @@ module jp_dispatcher #(
   assign take = token_valid_i && room;
   assign row_ends = take && marker && last_marker;
 
+  logic [ColumnBits-1:0] first;  // column of the next row's kind
+  if (CutBits == 0) begin : g_whole
+    assign first = ColumnBits'(FirstColumn);
+  end else begin : g_cut
+    assign first = ColumnBits'(FirstColumn + CutColumns * int'(row_word[RowWidth-1 -: CutBits]));
+  end
+
   always_ff @(posedge clk_i) begin
     if (!rst_ni || row_ends) begin
       row_word_q <= row_word;
-      row_word_q[ColumnBits-1:0] <= row_word[ColumnBits-1:0] + ColumnBits'(FirstColumn);
+      row_word_q[ColumnBits-1:0] <= row_word[ColumnBits-1:0] + first;
     end
   end
   always_ff @(posedge clk_i) begin
@@ -96,7 +106,7 @@ module jp_dispatcher #(
   logic valid_1q, marker_1q;
   logic [ColumnBits-1:0] row_sum_1q, col_term_1q;
   logic [RingBits-1:0] row_base_1q;
-  logic [PlaceBits-1:0] col_place_1q;
+  logic [PlaceBits-1:0] place_1q;  // {cut, right, left, column base}
   logic [ValueBits-1:0] value_1q;
 
   always_ff @(posedge clk_i) begin
@@ -107,7 +117,8 @@ module jp_dispatcher #(
     if (room) begin
       marker_1q <= marker;
       row_sum_1q <= row_term + ColumnBits'(channel);
-      {col_place_1q, col_term_1q} <= col_word[ColWidth-2:0];
+      col_term_1q <= col_word[ColumnBits-1:0];
+      place_1q <= PlaceBits'({row_word_q >> (RowWidth - CutBits), col_word[ColWidth-2:ColumnBits]});
       row_base_1q <= row_base + frame_q;
       value_1q <= value;
     end
@@ -122,8 +133,8 @@ module jp_dispatcher #(
 
   assign column_1 = row_sum_1q + col_term_1q;
   always_comb begin
-    place_1 = col_place_1q;
-    place_1[RingBits-1:0] = row_base_1q + col_place_1q[RingBits-1:0];
+    place_1 = place_1q;
+    place_1[RingBits-1:0] = row_base_1q + place_1q[RingBits-1:0];
   end
 
   jp_spill #(.Width(1 + ColumnBits + PlaceBits + ValueBits)) u_spill (

@@ -21,6 +21,7 @@ module jp_layer #(
     parameter [32*Lanes-1:0] LaneXBits = 1,
     parameter [32*Lanes-1:0] LaneChannelBits = 1,
     parameter [32*Lanes-1:0] LaneFirstColumn = 0,
+    parameter [32*Lanes-1:0] LaneColumns = 1,  // without cut ones
     parameter [32*Lanes-1:0] LaneCompletedBits = 1,
     parameter [32*Lanes-1:0] LaneTokenWidth = 11,
     parameter [32*Buses-1:0] BusColumns = 2,
@@ -29,13 +30,16 @@ module jp_layer #(
     parameter [32*(Streams+1)-1:0] StreamFirst = {32'd1, 32'd0},
     parameter int ValueBits = 8,      // holds the values of all lanes
     parameter int ValueSigned = 0,
-    parameter int ColumnBits = 1,
+    parameter int ColumnBits = 1,     // of a column's place in the masks
+    parameter int CutBits = 0,        // of what is cut of a column
     parameter int Columns = 2,
     parameter int RingBits = 1,
     parameter int SideBits = 0,       // of both sides together: taps that lead beside the map
     parameter int FrameStep = 0,
     parameter int StartBits = 1,
     parameter int MoreBits = 1,
+    parameter int FirstBits = 0,      // of how many entries lead to a column's first output row
+    parameter int LastBits = 0,       // ... to its last one
     parameter int WeightBits = 8,
     parameter int OffsetBits = 1,
     parameter int Entries = 2,
@@ -71,8 +75,10 @@ module jp_layer #(
     output logic [Streams*WinnerWidth-1:0] winner_o,
     output logic [5*32-1:0]              counters_o  // {frames, stalled, busy, MACs, tokens}
 );
-  localparam int PlaceBits = SideBits + RingBits;
+  localparam int PeColumnBits = $clog2(Columns);
+  localparam int PlaceBits = CutBits + SideBits + RingBits;
   localparam int WorkWidth = 1 + ColumnBits + PlaceBits + ValueBits;
+  localparam int PeWidth = 1 + PeColumnBits + PlaceBits + ValueBits;
   localparam int BusLanes = Joined != 0 ? Lanes : 1;
 
   // ---- dispatchers
@@ -80,7 +86,7 @@ module jp_layer #(
   logic [Lanes*WorkWidth-1:0] lane_work;
   logic [Lanes-1:0] lane_token, lane_stall;
   logic [Buses-1:0][Pes-1:0] bus_valid, bus_ready;
-  logic [Buses*WorkWidth-1:0] bus_work, pe_work;
+  logic [Buses*PeWidth-1:0] bus_work, pe_work;
   logic [Buses-1:0] bus_stall;
 
   for (genvar l = 0; l < Lanes; l++) begin : g_lane
@@ -98,6 +104,8 @@ module jp_layer #(
         .FirstColumn(Joined != 0 ? LaneFirstColumn[32*l +: 32] : 0),
         .RingBits(RingBits),
         .SideBits(SideBits),
+        .CutBits(CutBits),
+        .CutColumns(Joined != 0 ? Columns : LaneColumns[32*l +: 32]),
         .CompletedBits(LaneCompletedBits[32*l +: 32]),
         .FrameStep(FrameStep)
     ) u_dispatcher (
@@ -124,7 +132,10 @@ module jp_layer #(
         .FirstColumn(Joined != 0 ? 0 : LaneFirstColumn[32*b +: 32]),
         .ColumnBits(ColumnBits),
         .PlaceBits(PlaceBits),
-        .ValueBits(ValueBits)
+        .CutBits(CutBits),
+        .CutColumns(Joined != 0 ? Columns : LaneColumns[32*b +: 32]),
+        .ValueBits(ValueBits),
+        .PeColumnBits(PeColumnBits)
     ) u_bus (
         .clk_i, .rst_ni,
         .valid_i(lane_valid[b*BusLanes +: BusLanes]),
@@ -132,12 +143,12 @@ module jp_layer #(
         .work_i(lane_work[b*BusLanes*WorkWidth +: BusLanes*WorkWidth]),
         .pe_valid_o(bus_valid[b]),
         .pe_ready_i(bus_ready[b]),
-        .pe_work_o(bus_work[b*WorkWidth +: WorkWidth]),
+        .pe_work_o(bus_work[b*PeWidth +: PeWidth]),
         .count_stall_o(bus_stall[b])
     );
     // paired memories take a column's complement
-    localparam logic [WorkWidth-1:0] Column = ((WorkWidth'(1) << ColumnBits) - 1'b1) << (PlaceBits + ValueBits);
-    assign pe_work[b*WorkWidth +: WorkWidth] = bus_work[b*WorkWidth +: WorkWidth] ^ (PairedRoms != 0 ? Column : '0);
+    localparam logic [PeWidth-1:0] Column = ((PeWidth'(1) << PeColumnBits) - 1'b1) << (PlaceBits + ValueBits);
+    assign pe_work[b*PeWidth +: PeWidth] = bus_work[b*PeWidth +: PeWidth] ^ (PairedRoms != 0 ? Column : '0);
   end
 
   // a token narrower than TokenStride leaves bits
@@ -171,10 +182,13 @@ module jp_layer #(
           .First(First),
           .Pes(Size),
           .Buses(Buses),
-          .ColumnBits(ColumnBits),
+          .ColumnBits(PeColumnBits),
           .Columns(Columns),
           .RingBits(RingBits),
           .SideBits(SideBits),
+          .CutBits(CutBits),
+          .FirstBits(FirstBits),
+          .LastBits(LastBits),
           .ValueBits(ValueBits),
           .ValueSigned(ValueSigned),
           .StartBits(StartBits),

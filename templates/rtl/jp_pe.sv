@@ -9,10 +9,13 @@ module jp_pe #(
     parameter int Columns = 2,       // words of the pointer memory
     parameter int RingBits = 1,
     parameter int SideBits = 0,
+    parameter int CutBits = 0,
     parameter int ValueBits = 8,
     parameter int ValueSigned = 0,
     parameter int StartBits = 1,
     parameter int MoreBits = 1,
+    parameter int FirstBits = 0,
+    parameter int LastBits = 0,
     parameter int WeightBits = 8,
     parameter int OffsetBits = 1,
     parameter int Entries = 2,       // words of the weight memory
@@ -20,7 +23,7 @@ module jp_pe #(
     parameter int PairedRoms = 0,    // whether pointers and weights share a block RAM
     parameter int BlockRing = 0,
     parameter int FifoDepth = 16,
-    localparam int WorkWidth = 1 + ColumnBits + SideBits + RingBits + ValueBits
+    localparam int WorkWidth = 1 + ColumnBits + CutBits + SideBits + RingBits + ValueBits
 ) (
     input  logic                       clk_i,
     input  logic                       rst_ni,
@@ -37,7 +40,7 @@ module jp_pe #(
     output logic                       busy_o
 );
   localparam int EntryBits = $clog2(Entries);
-  localparam int PointerBits = MoreBits + StartBits;
+  localparam int PointerBits = LastBits + FirstBits + MoreBits + StartBits;
   localparam int WordBits = SideBits + OffsetBits + WeightBits;
 
   logic pointer_en;
@@ -75,10 +78,13 @@ module jp_pe #(
       .ColumnBits(ColumnBits),
       .RingBits(RingBits),
       .SideBits(SideBits),
+      .CutBits(CutBits),
       .ValueBits(ValueBits),
       .ValueSigned(ValueSigned),
       .StartBits(StartBits),
       .MoreBits(MoreBits),
+      .FirstBits(FirstBits),
+      .LastBits(LastBits),
       .WeightBits(WeightBits),
       .OffsetBits(OffsetBits),
       .Entries(Entries),

@@ -1,9 +1,10 @@
 // Processing element: walks weight columns, accumulates, and lets finished rows be drained.
 //
-// Contract: each bus brings work {0, column, right, left, base, value} or {1, ...}, a marker. For a column the
-// PE adds weight * value to the accumulators base + offset (modulo the ring) of its non-zero weights, one a
+// Contract: each bus brings work {0, column, cut, right, left, base, value} or {1, ...}, a marker. For a column
+// the PE adds weight * value to the accumulators base + offset (modulo the ring) of its non-zero weights, one a
 // cycle; one with fewer taps than `left` on its left, or `right` on its right, leads beside the map: it takes
-// its cycle, and adds nothing. When all buses have come to a marker, the oldest output row is complete:
+// its cycle, and adds nothing. With cut 1, a column's entries to its first output row are left out, with cut 2
+// those to its last one; its pointer says how many they are. When all buses have come to a marker, the oldest output row is complete:
 // pending_o rises, and falls with done_i; a further marker waits for that, while the columns of later rows go on.
 // In a cycle with drain_i, which takes precedence over the columns, the PE reads a word: at drain_addr_i in
 // the next cycle, and drain_erase_i 4 cycles later says whether to clear it. The word is on drained_o 5
@@ -17,17 +18,20 @@ module jp_pe_core #(
     parameter int ColumnBits = 1,
     parameter int RingBits = 1,
     parameter int SideBits = 0,      // of left and right together
+    parameter int CutBits = 0,       // 2, or 0 where no column is cut
     parameter int ValueBits = 8,
     parameter int ValueSigned = 0,
     parameter int StartBits = 1,
     parameter int MoreBits = 1,
+    parameter int FirstBits = 0,
+    parameter int LastBits = 0,
     parameter int WeightBits = 8,
     parameter int OffsetBits = 1,
     parameter int Entries = 2,       // words of the weight memory
     parameter int AccBits = 16,
     parameter int BlockRing = 0,     // whether the accumulators are block RAM
     parameter int FifoDepth = 16,
-    localparam int PlaceBits = SideBits + RingBits,
+    localparam int PlaceBits = CutBits + SideBits + RingBits,
     localparam int WorkWidth = 1 + ColumnBits + PlaceBits + ValueBits,
     localparam int EntryBits = $clog2(Entries)
 ) (
@@ -46,7 +50,7 @@ module jp_pe_core #(
     output logic                       busy_o,
     output logic                       pointer_en_o,
     output logic [ColumnBits-1:0]      pointer_addr_o,
-    input  logic [MoreBits+StartBits-1:0] pointer_i,
+    input  logic [LastBits+FirstBits+MoreBits+StartBits-1:0] pointer_i,
     output logic [EntryBits-1:0]       entry_addr_o,
     input  logic [SideBits+OffsetBits+WeightBits-1:0] entry_i
 );
@@ -89,13 +93,24 @@ module jp_pe_core #(
   logic [PlaceBits-1:0] column_place_q;
   logic [ValueBits-1:0] column_value_q;
   logic [StartBits-1:0] column_start;
-  logic [MoreBits-1:0] column_more;
+  logic [MoreBits-1:0] column_more, column_skip, column_left;  // entries after the first one; left out before; left
 
   assign fetch = !column_valid_q || column_ready;
 
   assign pointer_en_o = fetch;
   assign pointer_addr_o = chosen[PlaceBits+ValueBits +: ColumnBits];
-  assign {column_more, column_start} = pointer_i;
+  assign {column_more, column_start} = pointer_i[MoreBits+StartBits-1:0];
+
+  if (CutBits == 0) begin : g_whole
+    assign column_skip = '0;
+    assign column_left = column_more;
+  end else begin : g_cut
+    logic cut_last, cut_first;
+    assign {cut_last, cut_first} = column_place_q[PlaceBits-1 -: 2];
+    assign column_skip = cut_first ? MoreBits'(pointer_i[StartBits+MoreBits +: FirstBits]) : '0;
+    assign column_left = column_more
+        - (cut_last ? MoreBits'(pointer_i[StartBits+MoreBits+FirstBits +: LastBits]) : column_skip);
+  end
 
   always_ff @(posedge clk_i) begin
     if (!rst_ni) column_valid_q <= 1'b0;
@@ -112,7 +127,7 @@ module jp_pe_core #(
   logic walk_valid_q, walk_open_q, walk_load, row_ends;  // open: idle, or at its last entry
   logic [EntryBits-1:0] walk_entry_q;
   logic [MoreBits-1:0] walk_more_q, walk_less;
-  logic [PlaceBits-1:0] walk_place_q;
+  logic [SideBits+RingBits-1:0] walk_place_q;
   logic [ValueBits-1:0] walk_value_q;
 
   // one less, without a carry chain: few bits
@@ -131,7 +146,7 @@ module jp_pe_core #(
     end else if (!drain_i) begin
       if (walk_open_q) begin
         walk_valid_q <= walk_load;
-        walk_open_q <= !walk_load || column_more == '0;
+        walk_open_q <= !walk_load || column_left == '0;
       end else begin
         walk_open_q <= walk_more_q == MoreBits'(1);
       end
@@ -144,10 +159,11 @@ module jp_pe_core #(
   always_ff @(posedge clk_i) begin
     if (!drain_i) begin
       // one LUT a bit: the choice is an input of the carry chain
-      walk_entry_q <= (walk_open_q ? EntryBits'(column_start) : walk_entry_q) + EntryBits'(!walk_open_q);
-      walk_more_q <= walk_open_q ? column_more : walk_less;
+      walk_entry_q <= (walk_open_q ? EntryBits'(column_start) : walk_entry_q)
+          + (walk_open_q ? EntryBits'(column_skip) : EntryBits'(1));
+      walk_more_q <= walk_open_q ? column_left : walk_less;
       if (walk_open_q) begin
-        walk_place_q <= column_place_q;
+        walk_place_q <= column_place_q[SideBits+RingBits-1:0];
         walk_value_q <= column_value_q;
       end
     end
