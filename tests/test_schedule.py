@@ -202,7 +202,7 @@ def test_wide_kernels_store_more_pointers() -> None:
     (lane,) = layer.lanes
     pieces, of_class = axes(network.layers[0].sources[0], Shape(9, 1, 3), network.layers[0])[
         0
-    ].stored()
+    ].stored(cut=True)
     assert sorted((first, last) for _, first, last in pieces) == [(0, 3), (0, 5), (2, 5)]
     assert sorted(cut for _, cut in of_class) == [NONE, NONE, NONE, FIRST, LAST]
     assert (lane.stored, lane.cuts) == (3 * 3, 3)

@@ -1,7 +1,7 @@
 """From an integer network and a number of PEs per layer to the scheduled layers."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +20,7 @@ from jp_hw.schedule.design import (
     memory,
 )
 from jp_hw.schedule.geometry import ring_rows, windows
+from jp_hw.schedule.memories import pe_memory
 
 BEAT = 8
 """Bytes of one beat of the input stream."""
@@ -109,14 +110,14 @@ def layer_design(
     needs = windows(layer.pool, 0, layer.output.height)
     ring = ring_rows([part.rows for part in parts], needs, layer.map.height)
     ring_bits = bits_for(ring * row_words - 1)
-    total = sum(part.count for part in parts)
-    cuts = max(part.cuts for part in parts)
-    column_bits = bits_for(cuts * total - 1)
-    firsts = np.cumsum([0, *(part.count for part in parts)])
     beside_bits = columns.beside_bits(parts)
-    pointers, weights = columns.pe_memories(
+    weights = columns.weight_memories(
         layer.name, parts, mapping.pes, layer.weight_bits, ring_bits, beside_bits
     )
+    parts, pointers = _fewest_blocks(layer.name, parts, weights)
+    firsts = np.cumsum([0, *(part.count for part in parts)])
+    cuts = max(part.cuts for part in parts)
+    column_bits = bits_for(cuts * int(firsts[-1]) - 1)
     lanes = tuple(
         columns.lane(
             layer.name, i, feed.source.tensor, feed.stream, part, int(first),
@@ -163,6 +164,18 @@ def layer_design(
         joined=placement.joined and len(lanes) > 1,
         share=placement.share,
     )
+
+
+def _fewest_blocks(
+    layer: str, parts: list[columns.LaneColumns], weights: Sequence[Memory]
+) -> tuple[list[columns.LaneColumns], tuple[Memory, ...]]:
+    """The lanes' columns and pointers, cut ones sharing pointers where that saves memory."""
+    found = parts, columns.pointer_memories(layer, parts, weights)
+    cut = [replace(part, cut=True) for part in parts]
+    if all(part.cuts == 1 for part in cut):
+        return found
+    other = cut, columns.pointer_memories(layer, cut, weights)
+    return min(found, other, key=lambda one: pe_memory(one[1], weights))
 
 
 def saves(network: Network, layer: Layer) -> bool:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -65,9 +66,8 @@ class LaneColumns:
     pe, offset, weight, left, right: int64, one element per stored weight, ordered by PE, then group
     (root row class, column class, channel), then output row, then offset. left, right: how many taps its
     column class has on both sides of its own.
-    starts, sizes, first, last: int64 (pes, columns): every column is a piece of its group's weights;
-    first, last: how many of them are of its first and of its last output row.
-    lengths: int64 (cuts, pes, columns), what is left of a column with NONE, FIRST or LAST cut.
+    before: int64 (pes, places + 1), weights before each place: rows of taps of the groups, `steps` each.
+    cut: whether columns share pointers with those of which their first or last output row is cut.
     """
 
     rows: Axis
@@ -78,25 +78,62 @@ class LaneColumns:
     weight: Int
     left: Int
     right: Int
-    starts: Int
-    sizes: Int
-    first: Int
-    last: Int
+    before: Int
+    steps: int
+    cut: bool = False
+
+    @cached_property
+    def pieces(self) -> tuple[Int, Int]:
+        """Per column the first place of its group that it covers, and the one after its last."""
+        roots = sorted({root for root, _, _ in self.rows.parts})
+        width = len(self.cols.classes) * self.channels
+        within = np.arange(width)
+        begin, end = [], []
+        for root, first, last in self.rows.stored(self.cut)[0]:
+            group = (roots.index(root) * width + within) * self.steps
+            begin.append(group + first)
+            end.append(group + last)
+        return np.concatenate(begin), np.concatenate(end)
+
+    @property
+    def starts(self) -> Int:
+        """Weights before each column, int64 (pes, columns)."""
+        return self.before[:, self.pieces[0]]
+
+    @property
+    def sizes(self) -> Int:
+        """Weights of each column, int64 (pes, columns)."""
+        return self.before[:, self.pieces[1]] - self.starts
+
+    @property
+    def first(self) -> Int:
+        """How many of a column's weights lead to its first output row, int64 (pes, columns)."""
+        begin, end = self.pieces
+        return self.before[:, begin + (end > begin)] - self.starts
+
+    @property
+    def last(self) -> Int:
+        """How many of them lead to its last one."""
+        begin, end = self.pieces
+        return self.before[:, end] - self.before[:, end - (end > begin)]
 
     @property
     def count(self) -> int:
         """Number of columns."""
-        return int(self.sizes.shape[1])
+        return len(self.pieces[0])
 
     @property
     def cuts(self) -> int:
         """One more than the highest cut of any row class."""
-        return 1 + max(cut for _, cut in self.rows.stored()[1])
+        return 1 + max(cut for _, cut in self.rows.stored(self.cut)[1])
 
     @property
     def lengths(self) -> Int:
-        """What is left of the columns with each cut."""
-        return np.stack([self.sizes, self.sizes - self.first, self.sizes - self.last])[: self.cuts]
+        """What is left of the columns with each cut, int64 (cuts, pes, columns)."""
+        left = [self.sizes]
+        if self.cuts > 1:
+            left += [self.sizes - self.first, self.sizes - self.last]
+        return np.stack(left)[: self.cuts]
 
 
 def axes(source: Source, inputs: Shape, layer: Layer, trimmed: bool = True) -> tuple[Axis, Axis]:
@@ -170,25 +207,10 @@ def lane_columns(
     places = len(roots) * len(cols.classes) * channels * max(steps, 1) + 1
     counts = np.bincount(pe * places + place + 1, minlength=mapping.pes * places)
     before = np.cumsum(counts.reshape(mapping.pes, places), axis=1)
-    begin, end = _pieces(rows, len(cols.classes) * channels, roots, steps)
-    several = end > begin
     return LaneColumns(
         rows, cols, channels, pe[order], offset[order], weight[order], left[order], right[order],
-        before[:, begin], before[:, end] - before[:, begin],
-        before[:, begin + several] - before[:, begin],
-        before[:, end] - before[:, end - several],
+        before, max(steps, 1),
     )  # fmt: skip
-
-
-def _pieces(rows: Axis, width: int, roots: list[int], steps: int) -> tuple[Int, Int]:
-    """Per column the first place of its group that it covers, and the one after its last."""
-    within = np.arange(width)
-    first, last = [], []
-    for root, begin, end in rows.stored()[0]:
-        group = (roots.index(root) * width + within) * steps
-        first.append(group + begin)
-        last.append(group + end)
-    return np.concatenate(first), np.concatenate(last)
 
 
 def lane(
@@ -202,7 +224,7 @@ def lane(
     """
     rows, cols = columns.rows, columns.cols
     ring = 1 << ring_bits
-    piece_of, cut_of = np.transpose(rows.stored()[1])[:, rows.class_of]
+    piece_of, cut_of = np.transpose(rows.stored(columns.cut)[1])[:, rows.class_of]
     row_term = piece_of * len(cols.classes) * columns.channels
     completed, beside = np.array(rows.completed()), np.array(cols.beside)
     masks = (columns.lengths > 0).astype(np.int64).transpose(1, 0, 2).reshape(mapping.pes, -1)
@@ -251,53 +273,31 @@ def _sides(name: str, left: Int, right: Int, bits: int) -> Iterator[tuple[Field,
         yield Field(f"{name}_right", bits), np.minimum(right, (1 << bits) - 1)
 
 
-def pe_memories(
+def weight_memories(
     layer: str,
     lanes: Sequence[LaneColumns],
     pes: int,
     weight_bits: int,
     ring_bits: int,
     beside: int,
-) -> tuple[tuple[Memory, ...], tuple[Memory, ...]]:
-    """Column pointers and weights of every PE; widths are the same in all PEs of the layer.
+) -> tuple[Memory, ...]:
+    """Weights of every PE; widths are the same in all PEs of the layer.
 
     Offsets are modulo the ring, as all addresses are. beside: `beside_bits`.
     """
-    sizes, first, last = (
-        np.concatenate([getattr(lane, name) for lane in lanes], axis=1)
-        for name in ("sizes", "first", "last")
-    )
     pe, offset, weight, left, right = (
         np.concatenate([getattr(lane, name) for lane in lanes])
         for name in ("pe", "offset", "weight", "left", "right")
     )
     offset = offset % (1 << ring_bits)
-    of_lane = np.stack([np.bincount(lane.pe, minlength=pes) for lane in lanes], axis=1)
-    before = np.cumsum(of_lane, axis=1) - of_lane
-    starts = np.concatenate(
-        [lane.starts + before[:, i : i + 1] for i, lane in enumerate(lanes)], axis=1
-    )
-    depth = max(2, int(of_lane.sum(1).max()))
-    start_field = Field("start", bits_for(depth - 1))
-    count_field = Field("more", bits_for(max(int(sizes.max()) - 1, 0)))
-    cuts = max(lane.cuts for lane in lanes)
-    # nothing is left if all are of one row: then nobody asks
-    first, last = (np.where(part < sizes, part, 0) for part in (first, last))
-    first_field = Field("first", bits_for(first.max(initial=0)))
-    last_field = Field("last", bits_for(last.max(initial=0)))
+    depth = max(2, int(np.bincount(pe, minlength=pes).max()))
     weight_field = Field("weight", weight_bits, signed=True)
     offset_field = Field("offset", bits_for(offset.max(initial=0)))
-    pointers, weights = [], []
+    memories = []
     for p in range(pes):
-        start = np.where(sizes[p] > 0, starts[p], 0)
-        more = np.maximum(sizes[p] - 1, 0)
-        cut = ((first_field, first[p]), (last_field, last[p])) if cuts > 1 else ()
-        pointers.append(
-            memory(f"{layer}_pe{p:03}_pointers", (start_field, start), (count_field, more), *cut)
-        )
         own = pe == p
         pad = np.zeros(depth - int(own.sum()), np.int64)
-        weights.append(
+        memories.append(
             memory(
                 f"{layer}_pe{p:03}_weights",
                 (weight_field, np.concatenate([weight[own], pad])),
@@ -305,7 +305,38 @@ def pe_memories(
                 *_sides("taps", left[own], right[own], beside),
             )
         )
-    return tuple(pointers), tuple(weights)
+    return tuple(memories)
+
+
+def pointer_memories(
+    layer: str, lanes: Sequence[LaneColumns], weights: Sequence[Memory]
+) -> tuple[Memory, ...]:
+    """Column pointers of every PE; weights: its memories."""
+    sizes, first, last = (
+        np.concatenate([getattr(lane, name) for lane in lanes], axis=1)
+        for name in ("sizes", "first", "last")
+    )
+    of_lane = np.stack([np.bincount(lane.pe, minlength=len(weights)) for lane in lanes], axis=1)
+    before = np.cumsum(of_lane, axis=1) - of_lane
+    starts = np.concatenate(
+        [lane.starts + before[:, i : i + 1] for i, lane in enumerate(lanes)], axis=1
+    )
+    start_field = Field("start", bits_for(weights[0].depth - 1))
+    count_field = Field("more", bits_for(max(int(sizes.max()) - 1, 0)))
+    # nothing is left if all are of one row: then nobody asks
+    first, last = (np.where(part < sizes, part, 0) for part in (first, last))
+    first_field = Field("first", bits_for(first.max(initial=0)))
+    last_field = Field("last", bits_for(last.max(initial=0)))
+    cuts = max(lane.cuts for lane in lanes)
+    memories = []
+    for p in range(len(weights)):
+        start = np.where(sizes[p] > 0, starts[p], 0)
+        more = np.maximum(sizes[p] - 1, 0)
+        cut = ((first_field, first[p]), (last_field, last[p])) if cuts > 1 else ()
+        memories.append(
+            memory(f"{layer}_pe{p:03}_pointers", (start_field, start), (count_field, more), *cut)
+        )
+    return tuple(memories)
 
 
 def threshold_memories(

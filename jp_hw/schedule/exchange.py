@@ -299,18 +299,20 @@ class _Round:
                 yield Way(replace(place, joined=joined), work, cycles, frames, need)
 
     def spreads(self, load: Load) -> Iterator[Int]:
-        """Channels spread over PEs, more and more, each time with fewer cycles."""
+        """Channels spread over PEs, more and more, each time with fewer cycles or fewer slots."""
         channels, work = load.channels, float(load.work.sum(1).mean())
-        (low, high), last = self.window, np.inf
+        (low, high), last, fewest = self.window, np.inf, channels + 1
         for pes in range(max(1, int(work / high)), min(channels, self.limits.pes) + 1):
-            ideal = work / pes + load.drained(-(-channels // pes))
+            slots = -(-channels // pes)
+            ideal = work / pes + load.drained(slots)
             near = ideal >= WINDOW[1] * self.start.cycles
-            if ideal > min(high, last if near else STEP[0] * last):
+            enough = np.inf if slots < fewest else last if near else STEP[0] * last
+            if ideal > min(high, enough):
                 continue
             channel_of = assign(load.work, pes)
             found = load.pe_cycles(channel_of)
-            if found < STEP[near] * last and found <= high:
-                last = found
+            if found <= high and (slots < fewest or found < STEP[near] * last):
+                last, fewest = min(last, found), slots
                 yield channel_of
             if ideal < low:
                 return

@@ -42,19 +42,19 @@ class Axis:
             found.append(most)
         return found
 
-    def stored(self) -> tuple[list[tuple[int, int, int]], list[tuple[int, int]]]:
+    def stored(self, cut: bool) -> tuple[list[tuple[int, int, int]], list[tuple[int, int]]]:
         """Parts that pointers are stored for; per class which one, and what is cut of it.
 
-        Cut are NONE, its FIRST or its LAST tap.
+        Cut are NONE, its FIRST or its LAST tap; without cut, NONE of all.
         """
         order = sorted(range(len(self.parts)), key=lambda i: self.parts[i][1] - self.parts[i][2])
         found: dict[tuple[int, int, int], int] = {}
         cut_of: dict[int, tuple[int, int]] = {}
         for kind in order:
             root, first, last = self.parts[kind]
-            if (root, first - 1, last) in found and first < last:
+            if cut and (root, first - 1, last) in found and first < last:
                 cut_of[kind] = found[root, first - 1, last], FIRST
-            elif (root, first, last + 1) in found and first < last:
+            elif cut and (root, first, last + 1) in found and first < last:
                 cut_of[kind] = found[root, first, last + 1], LAST
             else:
                 cut_of[kind] = found.setdefault((root, first, last), len(found)), NONE

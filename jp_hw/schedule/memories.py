@@ -68,11 +68,22 @@ def pair_blocks(pointers: Memory, weights: Memory) -> int:
 
 def pe_blocks(layer: LayerDesign) -> int:
     """Block RAMs of 18 kbit of all pointers, weights and thresholds of a layer."""
-    pairs = zip(layer.pointers, layer.weights, strict=True)
-    thresholds = threshold_blocks(layer)
-    if layer.paired_roms:
-        return thresholds + sum(pair_blocks(*pair) for pair in pairs)
-    return thresholds + sum(pointer_blocks(one) + rom_blocks(other) for one, other in pairs)
+    apart, pair = pe_rom_blocks(layer.pointers, layer.weights)
+    return threshold_blocks(layer) + (pair if layer.paired_roms else apart)
+
+
+def pe_rom_blocks(pointers: Sequence[Memory], weights: Sequence[Memory]) -> tuple[int, int]:
+    """Block RAMs of 18 kbit of the pointers and weights of some PEs: apart, and paired."""
+    pairs = list(zip(pointers, weights, strict=True))
+    apart = sum(pointer_blocks(one) + rom_blocks(other) for one, other in pairs)
+    return apart, sum(pair_blocks(*pair) for pair in pairs)
+
+
+def pe_memory(pointers: Sequence[Memory], weights: Sequence[Memory]) -> tuple[int, int]:
+    """Block RAMs of 18 kbit of some PEs, and bits of pointers that are none: both as few as can be."""
+    apart, pair = pe_rom_blocks(pointers, weights)
+    bits = 0 if pointer_blocks(pointers[0]) else pointers[0].depth * pointers[0].width
+    return (min(apart, pair), 0) if apart else (0, bits)
 
 
 def threshold_blocks(layer: LayerDesign) -> int:
@@ -125,6 +136,5 @@ def choose(layers: Sequence[LayerDesign], budget: Budget, used: int) -> tuple[La
 
 def paired(layer: LayerDesign) -> LayerDesign:
     """The layer, pointers and weights of a PE in one memory where that takes no more block RAM."""
-    pair = replace(layer, paired_roms=True)
-    apart = replace(layer, paired_roms=False)
-    return pair if 0 < pe_blocks(pair) <= pe_blocks(apart) else apart
+    apart, pair = pe_rom_blocks(layer.pointers, layer.weights)
+    return replace(layer, paired_roms=apart > 0 and pair <= apart)
