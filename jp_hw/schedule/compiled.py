@@ -1,4 +1,8 @@
-"""How the scheduler's inner loops are compiled; importing numba takes a second."""
+"""How the scheduler's inner loops are compiled; importing numba takes a second.
+
+Compiled code is kept in `__pycache__` until its own file changes: who changes a constant that it imports
+must delete `*.nbi` there.
+"""
 
 from typing import Any
 

@@ -73,8 +73,7 @@ def pe(layer: LayerDesign) -> Resources:
     bits, ring, buses = layer.accumulator_bits, layer.ring_bits, layer.buses
     work = 1 + layer.pointer_bits + layer.cut_bits + 2 * layer.beside_bits + ring + layer.value_bits
     more, entry = layer.pointers[0].fields[1].bits, log2(layer.weights[0].depth)
-    lut: float = 41 + 1.6 * ring + entry + 1.75 * more + 2 * layer.beside_bits
-    lut += 12 if layer.cuts > 1 else 0
+    lut: float = 33 + 1.6 * ring + entry + 1.75 * more + 2 * layer.beside_bits
     if buses > 1:
         lut += (buses - 1) * (work + 12) + 5 * buses
     number = 0
@@ -88,7 +87,8 @@ def pe(layer: LayerDesign) -> Resources:
     else:
         lut += lutram(1 << ring, bits)
         lut += bits * (max(1, 1 << ring >> 8) if ring > 6 else 0)  # what selects of RAM64M
-    ff: float = 12 + 8 * ring + 3 * layer.value_bits + entry + more
+    ff: float = 14 + 8 * ring + 3 * layer.value_bits + entry + more
+    ff += 6 * layer.beside_bits + layer.cut_bits
     ff += buses * (3 * log2(layer.fifo_depth) + 2) + bits * (2 if layer.block_ring else 1)
     memories = []
     if not layer.paired_roms:

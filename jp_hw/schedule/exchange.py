@@ -44,8 +44,8 @@ STEPS = 6
 """So many layers' interleaved columns or streams are changed at most."""
 HEAVY = 5
 """Of so many layers, those that take most of the board, and of as many of the slowest."""
-TAKEN = 0.93
-"""The share of the block RAM that layers may take: the rest makes room for what waits (`search`)."""
+TAKEN = {"bram18": 0.93, "lut": 0.98}
+"""The shares that layers may take: the rest makes room for what waits (`search`)."""
 ROUNDS = 8
 """Ways are listed so many times, as long as that pays: each time only those around what was found, and
 what a layer costs depends on how its neighbours are computed."""
@@ -101,7 +101,8 @@ def exchange(
     network: without interleaved columns. pes: at most so many in all.
     """
     usable = board.budget.usable
-    budget = usable.model_copy(update={"bram18": int(TAKEN * usable.bram18)})
+    parts = {kind: int(share * getattr(usable, kind)) for kind, share in TAKEN.items()}
+    budget = usable.model_copy(update=parts)
     limits = Limits(budget, usable.dsp if pes is None else pes)
     best = start
     for _ in range(ROUNDS):

@@ -61,6 +61,9 @@ ROOM: tuple[tuple[str, int], ...] = (
     ("fifo_depth", DEEP),
 )
 """What is tried: words for the winners of a group, tokens before a lane, words of a PE's queue."""
+BLOCK_MERGE = 4
+"""So many groups at most may have their queues of winners in block RAM: it answers late, and a merge
+chooses in the same cycle."""
 GAIN = 0.99
 """Deeper queues must leave no more of the cycles than that."""
 HOPELESS = 1.05
@@ -115,8 +118,8 @@ def search(network: Network, board: Board, pes: int | None) -> Allocation:
         found = _deepened(arrange)
         if found.cost < best.cost:
             best, queue = found, _worth_widening(other)
-    start = _allocating(best.allocation.candidates, board)({})
     roomiest: Found | None = None
+    start = _allocating(best.allocation.candidates, board)({})
     options = [best.allocation, exchange(network, samples, board, pes, start)]
     for option in sorted(options, key=_promise):
         if roomiest is None or _promise(option) < HOPELESS * roomiest.cost:
@@ -185,7 +188,7 @@ def _roomier(found: Allocation, board: Board) -> Found:
         before = cycles
         for (kind, size), name in product(ROOM, found.order[:ROOM_TRIES]):
             own = next(layer for layer in found.layers if layer.name == name)
-            if size <= getattr(own, kind) or not (kind == "winner_depth" or _on_map([own], name)):
+            if size <= getattr(own, kind) or not _may_have(own, kind, size):
                 continue
             layers = _with_room(found, name, kind, size, budget)
             if estimate(layers).exceeds(budget):
@@ -200,6 +203,13 @@ def _roomier(found: Allocation, board: Board) -> Found:
         if cycles == before:
             break
     return Found(found, cycles * _worth(found))
+
+
+def _may_have(layer: LayerDesign, kind: str, size: int) -> bool:
+    """Whether a layer may have more room of a kind: where block RAM answers, a merge must be small."""
+    if kind == "winner_depth":
+        return size <= LUT_QUEUE or max(map(len, layer.groups)) <= BLOCK_MERGE
+    return _on_map([layer], layer.name)
 
 
 def _with_room(

@@ -22,8 +22,9 @@ module jp_buffer #(
   localparam int LutDepth = 128;
 
   // places in mem, behind which two more words can be, and the ones that come next
-  logic [AddrBits-1:0] write_q, read_q, write_next_q, read_next_q;
+  logic [AddrBits-1:0] write_q, read_q, write_next_q, read_next_q, read_third_q;
   logic push, pop, filled_q, read_valid_q, read_ready;
+  logic one_q;  // there is exactly one word: known before pop, which comes late
   logic [Width-1:0] read_data_q;
 
   function automatic logic [AddrBits-1:0] after(input logic [AddrBits-1:0] at);
@@ -55,13 +56,17 @@ module jp_buffer #(
       read_q <= '0;
       write_next_q <= after('0);
       read_next_q <= after('0);
+      read_third_q <= after(after('0));
       filled_q <= 1'b0;
+      one_q <= 1'b0;
       read_valid_q <= 1'b0;
       ready_o <= 1'b0;
     end else begin
       if (push) {write_q, write_next_q} <= {write_next_q, after(write_next_q)};
-      if (pop) {read_q, read_next_q} <= {read_next_q, after(read_next_q)};
-      filled_q <= push || (pop ? read_next_q != write_q : filled_q);
+      if (pop) {read_q, read_next_q, read_third_q} <= {read_next_q, read_third_q, after(read_third_q)};
+      filled_q <= push || (pop ? !one_q : filled_q);
+      if (push && !pop) one_q <= !filled_q;
+      else if (pop && !push) one_q <= read_third_q == write_q;
       ready_o <= pop || ((ready_o || !filled_q) && !(push && write_next_q == read_q));
       if (pop) read_valid_q <= 1'b1;
       else if (read_ready) read_valid_q <= 1'b0;

@@ -2,7 +2,8 @@
 //
 // Contract: a lane brings work {0, column, place, value} or {1, ...}, a marker, with an AXI4-Stream
 // handshake. A column goes to the PEs whose bit is set in its mask, under the number column + FirstColumn; with
-// CutBits, the first bits of `place` say how many times CutColumns less that is. A marker goes to all PEs. One word a cycle; 3 cycles from work_i to pe_valid_o, 4 with several lanes.
+// CutBits, the first bits of `place` say how many times CutColumns less that is. A marker goes to all PEs. One
+// word a cycle; 3 cycles from work_i to pe_valid_o, 4 with several lanes.
 // A word waits while any PE that it is for is not ready, and all that follow wait behind it. pe_ready_i
 // may be a cycle late: the FIFOs behind pe_valid_o need one word of slack.
 // Several lanes take turns with their columns. A lane's marker waits until all lanes have come to one;
@@ -90,7 +91,9 @@ module jp_bus #(
   if (CutBits == 0) begin : g_whole
     assign first = ColumnBits'(FirstColumn);
   end else begin : g_cut
-    assign first = ColumnBits'(FirstColumn - CutColumns * int'(work_2[PlaceBits+ValueBits-1 -: CutBits]));
+    logic twice, once;  // no product, which would be a DSP block
+    assign {twice, once} = work_2[PlaceBits+ValueBits-1 -: 2];
+    assign first = ColumnBits'(FirstColumn - (twice ? 2 * CutColumns : once ? CutColumns : 0));
   end
 
   jp_rom #(.File({Prefix, "_masks.mem"}), .Width(Pes), .Depth(Columns), .AddrBits(MaskBits)) u_masks (

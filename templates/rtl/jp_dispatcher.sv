@@ -79,7 +79,9 @@ module jp_dispatcher #(
   if (CutBits == 0) begin : g_whole
     assign first = ColumnBits'(FirstColumn);
   end else begin : g_cut
-    assign first = ColumnBits'(FirstColumn + CutColumns * int'(row_word[RowWidth-1 -: CutBits]));
+    logic twice, once;  // no product, which would be a DSP block
+    assign {twice, once} = row_word[RowWidth-1 -: 2];
+    assign first = ColumnBits'(FirstColumn + (twice ? 2 * CutColumns : once ? CutColumns : 0));
   end
 
   always_ff @(posedge clk_i) begin

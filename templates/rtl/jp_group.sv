@@ -262,7 +262,7 @@ module jp_group #(
 
   // so many words can be on their way when the queue says that its room ends
   localparam int WinnerSlack = Stages + 1;
-  jp_fifo #(.Width(WinnerWidth), .Depth(WinnerDepth), .Slack(WinnerSlack)) u_winners (
+  jp_fifo #(.Width(WinnerWidth), .Depth(WinnerDepth), .Slack(WinnerSlack), .Early(1)) u_winners (
       .clk_i, .rst_ni,
       .valid_i(winner_valid_q),
       .ready_o(room),

@@ -4,8 +4,9 @@
 // the PE adds weight * value to the accumulators base + offset (modulo the ring) of its non-zero weights, one a
 // cycle; one with fewer taps than `left` on its left, or `right` on its right, leads beside the map: it takes
 // its cycle, and adds nothing. With cut 1, a column's entries to its first output row are left out, with cut 2
-// those to its last one; its pointer says how many they are. When all buses have come to a marker, the oldest output row is complete:
-// pending_o rises, and falls with done_i; a further marker waits for that, while the columns of later rows go on.
+// those to its last one; its pointer says how many they are. When all buses have come to a marker, the oldest
+// output row is complete: pending_o rises, and falls with done_i; a further marker waits for that, while the
+// columns of later rows go on.
 // In a cycle with drain_i, which takes precedence over the columns, the PE reads a word: at drain_addr_i in
 // the next cycle, and drain_erase_i 4 cycles later says whether to clear it. The word is on drained_o 5
 // cycles after drain_i; else that is zero.
@@ -93,7 +94,7 @@ module jp_pe_core #(
   logic [PlaceBits-1:0] column_place_q;
   logic [ValueBits-1:0] column_value_q;
   logic [StartBits-1:0] column_start;
-  logic [MoreBits-1:0] column_more, column_skip, column_left;  // entries after the first one; left out before; left
+  logic [MoreBits-1:0] column_more, column_skip, column_left;  // less one: entries, those left; cut at the start
 
   assign fetch = !column_valid_q || column_ready;
 
