@@ -94,6 +94,7 @@ SETS = {
     "beside": sizes(2, 3, 4, 6, 14, 9, Pes=2, SideBits=2),
     "far-beside": sizes(1, 2, 4, 5, 300, 6, Pes=3, SideBits=4, ValueSigned=1),
     "paired-beside": sizes(1, 2, 4, 5, 20, 6, SideBits=4, PairedRoms=1),
+    "one-tap": sizes(1, 2, 4, 5, 20, 6, Pes=2, SideBits=4, TapBits=3, MostBeside=2),
     "cut": sizes(2, 3, 4, 6, 14, 9, Pes=2, SideBits=2, CutBits=2),
     "paired-cut": sizes(1, 2, 4, 5, 20, 6, CutBits=2, PairedRoms=1),
 }
@@ -122,6 +123,12 @@ def test_group(simulator: str, parameters: dict[str, int], tmp_path: Path) -> No
     taps = [[rng.getrandbits(sides) if sides else 0 for _ in offsets] for _ in range(2)]
     for own in taps:
         own[0] = (1 << sides) - 1  # the first column's weight is never beside the map
+    tap_fields = [(Field("taps", sides), np.array(own)) for own in taps if sides]
+    if "TapBits" in p:  # one number for both sides
+        most = 2 * p["MostBeside"]
+        taps[0] = [rng.randrange(most + 1) for _ in offsets]
+        taps[1] = [most - tap for tap in taps[0]]
+        tap_fields = [(Field("tap", p["TapBits"]), np.array(taps[0]))]
     of_pe = [columns]  # the others have other weights in the same places
     for _ in range(1, p["Pes"]):
         of_pe.append(
@@ -180,7 +187,7 @@ def test_group(simulator: str, parameters: dict[str, int], tmp_path: Path) -> No
                 f"l_pe{i:03}_weights",
                 (Field("weight", p["WeightBits"], signed=True), np.array(weights)),
                 (Field("offset", p["OffsetBits"]), np.array(offsets)),
-                *((Field("taps", sides), np.array(own)) for own in taps if sides),
+                *tap_fields,
             ),
         )
         for m in [rom_pair(*roms)] if p["PairedRoms"] else roms:

@@ -148,7 +148,8 @@ class Decoder:
             if wanted:
                 for entry in self.entries(p, lane, number):
                     word = self.weights[p][entry]
-                    taps = word.get("taps_left", 0), word.get("taps_right", 0)
+                    most, tap = self.layer.most_beside, word.get("tap", 0)
+                    taps = word.get("taps_left", tap), word.get("taps_right", 2 * most - tap)
                     if taps[0] < beside[0] or taps[1] < beside[1]:
                         continue
                     at = (base + word["offset"]) % len(memory[p])

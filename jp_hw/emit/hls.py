@@ -117,7 +117,7 @@ def _layer(layer: LayerDesign, name: str) -> Values:
     )
     winner = TokenFormat(layer.accumulator_bits, True, layer.output_x_bits, layer.channel_bits)
     fields = (
-        dict.fromkeys(("first", "last", "taps_left", "taps_right"), NO_BITS)
+        dict.fromkeys(("first", "last", "taps_left", "taps_right", "tap"), NO_BITS)
         | _fields(layer.pointers[0], {})
         | _fields(layer.weights[0], {})
         | _fields(layer.thresholds[0], {})
@@ -128,6 +128,7 @@ def _layer(layer: LayerDesign, name: str) -> Values:
         "title": _one_line(layer.name),
         "pes": layer.pes,
         "slots": layer.slots,
+        "most_beside": layer.most_beside,
         "ring_bits": layer.ring_bits,
         "command": f"{value}, {layer.cut_bits}, {layer.pointer_bits}",
         "job": f"{value}, {start.bits}, {more.bits}",

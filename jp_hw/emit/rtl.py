@@ -154,6 +154,8 @@ def layer_parameters(layer: LayerDesign) -> list[tuple[str, int]]:
             "Columns": layer.pointers[0].depth,
             "RingBits": layer.ring_bits,
             "SideBits": 2 * layer.beside_bits,
+            "TapBits": layer.tap_bits,
+            "MostBeside": layer.most_beside,
             **cut_parameters(layer),
             "FrameStep": layer.frame_step,
             "StartBits": layer.pointers[0].fields[0].bits,

@@ -111,9 +111,7 @@ def layer_design(
     ring = ring_rows([part.rows for part in parts], needs, layer.map.height)
     ring_bits = bits_for(ring * row_words - 1)
     beside_bits = columns.beside_bits(parts)
-    weights = columns.weight_memories(
-        layer.name, parts, mapping.pes, layer.weight_bits, ring_bits, beside_bits
-    )
+    weights = columns.weight_memories(layer.name, parts, mapping.pes, layer.weight_bits, ring_bits)
     parts, pointers = _fewest_blocks(layer.name, parts, weights)
     firsts = np.cumsum([0, *(part.count for part in parts)])
     cuts = max(part.cuts for part in parts)

@@ -260,9 +260,14 @@ def lane(
     )  # fmt: skip
 
 
+def most_beside(lanes: Sequence[LaneColumns]) -> int:
+    """So many taps of a token lead beside the map on one side at most."""
+    return max(count for lane in lanes for both in lane.cols.beside for count in both)
+
+
 def beside_bits(lanes: Sequence[LaneColumns]) -> int:
     """Bits of the number of taps of a token that lead beside the map on one side; 0 if none ever do."""
-    most = max(count for lane in lanes for both in lane.cols.beside for count in both)
+    most = most_beside(lanes)
     return bits_for(most) if most else 0
 
 
@@ -273,17 +278,30 @@ def _sides(name: str, left: Int, right: Int, bits: int) -> Iterator[tuple[Field,
         yield Field(f"{name}_right", bits), np.minimum(right, (1 << bits) - 1)
 
 
+def tap_fields(lanes: Sequence[LaneColumns], left: Int, right: Int) -> list[tuple[Field, Int]]:
+    """What a weight's word says of the taps on its left and right, to tell if it leads beside the map.
+
+    Both numbers, as far as `beside_bits` can tell; or, in fewer bits, one: the taps on its left, or
+    twice the most that lead beside the map less those on its right, or that most if both are at least
+    as many.
+    Columns of fewer taps than twice the most need both.
+    """
+    most = most_beside(lanes)
+    both = list(_sides("taps", left, right, beside_bits(lanes)))
+    fewest = min((len(taps) for lane in lanes for taps in lane.cols.classes if taps), default=0)
+    one = Field("tap", bits_for(2 * most))
+    if not both or fewest <= 2 * most or one.bits >= sum(field.bits for field, _ in both):
+        return both
+    near_right = np.where(right < most, 2 * most - right, most)
+    return [(one, np.where(left < most, left, near_right))]
+
+
 def weight_memories(
-    layer: str,
-    lanes: Sequence[LaneColumns],
-    pes: int,
-    weight_bits: int,
-    ring_bits: int,
-    beside: int,
+    layer: str, lanes: Sequence[LaneColumns], pes: int, weight_bits: int, ring_bits: int
 ) -> tuple[Memory, ...]:
     """Weights of every PE; widths are the same in all PEs of the layer.
 
-    Offsets are modulo the ring, as all addresses are. beside: `beside_bits`.
+    Offsets are modulo the ring, as all addresses are.
     """
     pe, offset, weight, left, right = (
         np.concatenate([getattr(lane, name) for lane in lanes])
@@ -293,6 +311,7 @@ def weight_memories(
     depth = max(2, int(np.bincount(pe, minlength=pes).max()))
     weight_field = Field("weight", weight_bits, signed=True)
     offset_field = Field("offset", bits_for(offset.max(initial=0)))
+    taps = tap_fields(lanes, left, right)
     memories = []
     for p in range(pes):
         own = pe == p
@@ -302,7 +321,7 @@ def weight_memories(
                 f"{layer}_pe{p:03}_weights",
                 (weight_field, np.concatenate([weight[own], pad])),
                 (offset_field, np.concatenate([offset[own], pad])),
-                *_sides("taps", left[own], right[own], beside),
+                *((field, values[own]) for field, values in taps),
             )
         )
     return tuple(memories)

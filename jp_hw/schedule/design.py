@@ -179,7 +179,8 @@ class LayerDesign:
     pointers, weights, thresholds: one memory per PE. Pointer word: (first entry, entries - 1) and, with
     `cuts`, how many of them lead to the first, and to the last output row;
     weight word: (weight, offset) and, with `beside_bits`, how many taps its column has on the left and
-    on the right of its own, as far as those bits can tell; threshold word: a drained accumulator `a`
+    on the right of its own, as far as those bits can tell, or in fewer bits one number for both
+    (`columns.tap_fields`); threshold word: a drained accumulator `a`
     wins if `a >= keep_from`, or, in a signed layer, `a <= keep_to`.
     table: activations by index, where requantization ends in one.
     trimmed: whether borders have columns of their own, so that no weight leads beside the map.
@@ -242,8 +243,18 @@ class LayerDesign:
     @property
     def beside_bits(self) -> int:
         """Bits that say how many taps of a token lead beside the map on one side; 0 if none do."""
-        sides = self.weights[0].fields[2:]
-        return sides[0].bits if sides else 0
+        return bits_for(self.most_beside) if self.most_beside else 0
+
+    @property
+    def most_beside(self) -> int:
+        """So many taps of a token lead beside the map on one side at most."""
+        sides = (values for lane in self.lanes for values in lane.columns.values[2:-1])
+        return max((int(values.max()) for values in sides), default=0)
+
+    @property
+    def tap_bits(self) -> int:
+        """Bits of a weight word that say how many taps its column has on both sides of its own."""
+        return sum(field.bits for field in self.weights[0].fields[2:])
 
     @property
     def frame_step(self) -> int:

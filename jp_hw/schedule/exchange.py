@@ -36,6 +36,8 @@ SCARCE = 0.9
 """The share of the board's block RAM in use."""
 STEP = (0.92, 0.98)
 """The next one must have no more of the cycles than that, in the two parts of the window."""
+MORE = 1.08
+"""So many times the PEs are listed although they do not save as much."""
 PRICES = (0.0, 1.0, 8.0)
 """Prices of a share of the board's DSP slices and flip-flops, in shares of its LUTs."""
 EASE = (1.0, 0.3, 0.1, 0.03, 0.0)
@@ -44,8 +46,8 @@ STEPS = 6
 """So many layers' interleaved columns or streams are changed at most."""
 HEAVY = 5
 """Of so many layers, those that take most of the board, and of as many of the slowest."""
-TAKEN = {"bram18": 0.93, "lut": 0.98}
-"""The shares that layers may take: the rest makes room for what waits (`search`)."""
+TAKEN = 0.93
+"""The share of the block RAM that layers may take: the rest makes room for what waits (`search`)."""
 ROUNDS = 8
 """Ways are listed so many times, as long as that pays: each time only those around what was found, and
 what a layer costs depends on how its neighbours are computed."""
@@ -101,8 +103,7 @@ def exchange(
     network: without interleaved columns. pes: at most so many in all.
     """
     usable = board.budget.usable
-    parts = {kind: int(share * getattr(usable, kind)) for kind, share in TAKEN.items()}
-    budget = usable.model_copy(update=parts)
+    budget = usable.model_copy(update={"bram18": int(TAKEN * usable.bram18)})
     limits = Limits(budget, usable.dsp if pes is None else pes)
     best = start
     for _ in range(ROUNDS):
@@ -300,20 +301,24 @@ class _Round:
                 yield Way(replace(place, joined=joined), work, cycles, frames, need)
 
     def spreads(self, load: Load) -> Iterator[Int]:
-        """Channels spread over PEs, more and more, each time with fewer cycles or fewer slots."""
+        """Channels spread over PEs, more and more.
+
+        Each time with fewer cycles, fewer slots, or so many more PEs that each may need less memory.
+        """
         channels, work = load.channels, float(load.work.sum(1).mean())
-        (low, high), last, fewest = self.window, np.inf, channels + 1
+        (low, high), last, fewest, before = self.window, np.inf, channels + 1, 0
         for pes in range(max(1, int(work / high)), min(channels, self.limits.pes) + 1):
             slots = -(-channels // pes)
             ideal = work / pes + load.drained(slots)
             near = ideal >= WINDOW[1] * self.start.cycles
-            enough = np.inf if slots < fewest else last if near else STEP[0] * last
+            other = slots < fewest or pes >= MORE * before
+            enough = np.inf if other else last if near else STEP[0] * last
             if ideal > min(high, enough):
                 continue
             channel_of = assign(load.work, pes)
             found = load.pe_cycles(channel_of)
-            if found <= high and (slots < fewest or found < STEP[near] * last):
-                last, fewest = min(last, found), slots
+            if found <= high and (other or found < STEP[near] * last):
+                last, fewest, before = min(last, found), slots, pes
                 yield channel_of
             if ideal < low:
                 return

@@ -9,7 +9,7 @@ from dataclasses import replace
 from jp_hw.boards import Budget
 from jp_hw.schedule.design import LayerDesign, Memory
 
-BLOCK_ROM_BITS = 2048
+BLOCK_ROM_BITS = 2560
 """Read-only memories of so many bits go to block RAM (`jp_rom`), smaller ones to LUTs."""
 LUT_COLUMNS = 64
 """Of so many columns at most, pointers may be LUTs (`jp_pe`)."""

@@ -92,8 +92,14 @@ JP_INLINE std::uint64_t scatter(fifo<Layer::job::width>& jobs, const Weights& we
     if (open) {
       const auto weight = weights[entry];
       // a weight that leads beside the map adds nothing
-      const bool beside = Layer::taps_left::of(weight) < beside_left ||
-                          Layer::taps_right::of(weight) < beside_right;
+      bool beside = false;
+      if constexpr (Layer::tap::bits > 0) {
+        const std::uint64_t tap = Layer::tap::of(weight);
+        beside = tap < beside_left || tap + beside_right > 2 * Layer::most_beside;
+      } else {
+        beside = Layer::taps_left::of(weight) < beside_left ||
+                 Layer::taps_right::of(weight) < beside_right;
+      }
       const std::int32_t product =
           beside ? 0 : static_cast<std::int32_t>(Layer::weight::of(weight)) * value;
       const std::uint32_t address =

@@ -24,13 +24,15 @@ module jp_buffer #(
   // places in mem, behind which two more words can be, and the ones that come next
   logic [AddrBits-1:0] write_q, read_q, write_next_q, read_next_q, read_third_q;
   logic push, pop, filled_q, read_valid_q, read_ready;
-  logic one_q;  // there is exactly one word: known before pop, which comes late
+  // is exactly one word there: from how many there were a cycle ago, since pop comes late
+  logic one, none_q, one_q, two_q, push_q, pop_q;
   logic [Width-1:0] read_data_q;
 
   function automatic logic [AddrBits-1:0] after(input logic [AddrBits-1:0] at);
     return at == Last ? '0 : at + 1'b1;
   endfunction
 
+  assign one = push_q == pop_q ? one_q : push_q ? none_q : two_q;
   assign push = valid_i && ready_o;
   assign pop = filled_q && (!read_valid_q || read_ready);
 
@@ -58,15 +60,18 @@ module jp_buffer #(
       read_next_q <= after('0);
       read_third_q <= after(after('0));
       filled_q <= 1'b0;
-      one_q <= 1'b0;
+      {none_q, one_q, two_q} <= 3'b100;
+      {push_q, pop_q} <= '0;
       read_valid_q <= 1'b0;
       ready_o <= 1'b0;
     end else begin
       if (push) {write_q, write_next_q} <= {write_next_q, after(write_next_q)};
       if (pop) {read_q, read_next_q, read_third_q} <= {read_next_q, read_third_q, after(read_third_q)};
-      filled_q <= push || (pop ? !one_q : filled_q);
-      if (push && !pop) one_q <= !filled_q;
-      else if (pop && !push) one_q <= read_third_q == write_q;
+      filled_q <= push || (pop ? !one : filled_q);
+      none_q <= read_q == write_q;
+      one_q <= read_next_q == write_q;
+      two_q <= read_third_q == write_q;
+      {push_q, pop_q} <= {push, pop};
       ready_o <= pop || ((ready_o || !filled_q) && !(push && write_next_q == read_q));
       if (pop) read_valid_q <= 1'b1;
       else if (read_ready) read_valid_q <= 1'b0;

@@ -35,6 +35,8 @@ module jp_layer #(
     parameter int Columns = 2,
     parameter int RingBits = 1,
     parameter int SideBits = 0,       // of both sides together: taps that lead beside the map
+    parameter int TapBits = SideBits,
+    parameter int MostBeside = 1,
     parameter int FrameStep = 0,
     parameter int StartBits = 1,
     parameter int MoreBits = 1,
@@ -186,6 +188,8 @@ module jp_layer #(
           .Columns(Columns),
           .RingBits(RingBits),
           .SideBits(SideBits),
+          .TapBits(TapBits),
+          .MostBeside(MostBeside),
           .CutBits(CutBits),
           .FirstBits(FirstBits),
           .LastBits(LastBits),

@@ -9,6 +9,8 @@ module jp_pe #(
     parameter int Columns = 2,       // words of the pointer memory
     parameter int RingBits = 1,
     parameter int SideBits = 0,
+    parameter int TapBits = SideBits,
+    parameter int MostBeside = 1,
     parameter int CutBits = 0,
     parameter int ValueBits = 8,
     parameter int ValueSigned = 0,
@@ -41,7 +43,7 @@ module jp_pe #(
 );
   localparam int EntryBits = $clog2(Entries);
   localparam int PointerBits = LastBits + FirstBits + MoreBits + StartBits;
-  localparam int WordBits = SideBits + OffsetBits + WeightBits;
+  localparam int WordBits = TapBits + OffsetBits + WeightBits;
 
   logic pointer_en;
   logic [ColumnBits-1:0] pointer_addr;
@@ -78,6 +80,8 @@ module jp_pe #(
       .ColumnBits(ColumnBits),
       .RingBits(RingBits),
       .SideBits(SideBits),
+      .TapBits(TapBits),
+      .MostBeside(MostBeside),
       .CutBits(CutBits),
       .ValueBits(ValueBits),
       .ValueSigned(ValueSigned),
@@ -90,7 +94,8 @@ module jp_pe #(
       .Entries(Entries),
       .AccBits(AccBits),
       .BlockRing(BlockRing),
-      .FifoDepth(FifoDepth)
+      .FifoDepth(FifoDepth),
+      .EarlyQueues(Buses > 1 || (PairedRoms == 0 && Columns <= 64) ? 1 : 0)
   ) u_core (
       .clk_i, .rst_ni,
       .work_valid_i, .work_ready_o, .work_i,

@@ -19,6 +19,8 @@ module jp_pe_core #(
     parameter int ColumnBits = 1,
     parameter int RingBits = 1,
     parameter int SideBits = 0,      // of left and right together
+    parameter int TapBits = SideBits,  // the same of an entry; or fewer, in which case see below
+    parameter int MostBeside = 1,    // the greatest left or right
     parameter int CutBits = 0,       // 2, or 0 where no column is cut
     parameter int ValueBits = 8,
     parameter int ValueSigned = 0,
@@ -32,6 +34,7 @@ module jp_pe_core #(
     parameter int AccBits = 16,
     parameter int BlockRing = 0,     // whether the accumulators are block RAM
     parameter int FifoDepth = 16,
+    parameter int EarlyQueues = 0,   // as in jp_fifo
     localparam int PlaceBits = CutBits + SideBits + RingBits,
     localparam int WorkWidth = 1 + ColumnBits + PlaceBits + ValueBits,
     localparam int EntryBits = $clog2(Entries)
@@ -53,7 +56,7 @@ module jp_pe_core #(
     output logic [ColumnBits-1:0]      pointer_addr_o,
     input  logic [LastBits+FirstBits+MoreBits+StartBits-1:0] pointer_i,
     output logic [EntryBits-1:0]       entry_addr_o,
-    input  logic [SideBits+OffsetBits+WeightBits-1:0] entry_i
+    input  logic [TapBits+OffsetBits+WeightBits-1:0] entry_i
 );
   /* verilator no_inline_module */
   // ---- a queue for each bus, and the choice of the one to serve
@@ -64,8 +67,8 @@ module jp_pe_core #(
   logic fetch, all_markers;
 
   for (genvar b = 0; b < Buses; b++) begin : g_bus
-    // behind several queues comes the choice of one
-    jp_fifo #(.Width(WorkWidth), .Depth(FifoDepth), .Slack(1), .Early(Buses > 1 ? 1 : 0)) u_fifo (
+    // what comes behind a queue, a choice or pointers in LUTs, must not come too late
+    jp_fifo #(.Width(WorkWidth), .Depth(FifoDepth), .Slack(1), .Early(EarlyQueues)) u_fifo (
         .clk_i, .rst_ni,
         .valid_i(work_valid_i[b]),
         .ready_o(work_ready_o[b]),
@@ -189,10 +192,19 @@ module jp_pe_core #(
     assign beside_1 = 1'b0;
   end else begin : g_sides
     localparam int Bits = SideBits / 2;
-    logic [Bits-1:0] left_1, right_1, left_1q, right_1q;  // of the entry's taps; of the token's beside the map
-    assign {right_1, left_1} = entry_i[OffsetBits+WeightBits +: SideBits];
+    logic [Bits-1:0] left_1q, right_1q;
     always_ff @(posedge clk_i) {right_1q, left_1q} <= walk_place_q[RingBits +: SideBits];
-    assign beside_1 = left_1 < left_1q || right_1 < right_1q;
+    if (TapBits == SideBits) begin : g_both
+      logic [Bits-1:0] left_1, right_1;  // taps on the entry's sides
+      assign {right_1, left_1} = entry_i[OffsetBits+WeightBits +: TapBits];
+      assign beside_1 = left_1 < left_1q || right_1 < right_1q;
+    end else begin : g_one
+      // one number says both: taps on its left, or 2 * MostBeside less those on its right; MostBeside if both are
+      // at least that many
+      logic [TapBits-1:0] tap_1;
+      assign tap_1 = entry_i[OffsetBits+WeightBits +: TapBits];
+      assign beside_1 = int'(tap_1) < int'(left_1q) || int'(tap_1) + int'(right_1q) > 2 * MostBeside;
+    end
   end
 
   always_ff @(posedge clk_i) begin

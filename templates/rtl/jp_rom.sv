@@ -1,6 +1,6 @@
 // Read-only memory with a registered output, loaded from a file of hexadecimal words.
 //
-// Contract: when en_i is high, data_o holds word addr_i after the clock edge; else it stays. From 2
+// Contract: when en_i is high, data_o holds word addr_i after the clock edge; else it stays. From 2.5
 // kbit on, or with Block, it asks for a block RAM: else LUTs are cheaper.
 module jp_rom #(
     parameter File = "",
@@ -14,7 +14,7 @@ module jp_rom #(
     input  logic [AddrBits-1:0] addr_i,
     output logic [Width-1:0]    data_o
 );
-  if (Block != 0 || Width * Depth >= 2048) begin : g_block
+  if (Block != 0 || Width * Depth >= 2560) begin : g_block
     (* rom_style = "block" *)
     logic [Width-1:0] mem [Depth];
     initial $readmemh(File, mem);
