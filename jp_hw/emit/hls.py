@@ -137,7 +137,6 @@ def _layer(layer: LayerDesign, name: str) -> Values:
         "out_height": layer.out_height,
         "out_width": layer.out_width,
         "row_words": layer.row_words,
-        "row_sums": layer.map_width * layer.slots,
         "accumulator_bits": layer.accumulator_bits,
         "sum_bits": layer.sum_bits,
         "is_signed": _bool(layer.requantize is not None and layer.requantize.signed),

@@ -95,23 +95,23 @@ class LaneColumns:
             end.append(group + last)
         return np.concatenate(begin), np.concatenate(end)
 
-    @property
+    @cached_property
     def starts(self) -> Int:
         """Weights before each column, int64 (pes, columns)."""
         return self.before[:, self.pieces[0]]
 
-    @property
+    @cached_property
     def sizes(self) -> Int:
         """Weights of each column, int64 (pes, columns)."""
         return self.before[:, self.pieces[1]] - self.starts
 
-    @property
+    @cached_property
     def first(self) -> Int:
         """How many of a column's weights lead to its first output row, int64 (pes, columns)."""
         begin, end = self.pieces
         return self.before[:, begin + (end > begin)] - self.starts
 
-    @property
+    @cached_property
     def last(self) -> Int:
         """How many of them lead to its last one."""
         begin, end = self.pieces
@@ -122,7 +122,7 @@ class LaneColumns:
         """Number of columns."""
         return len(self.pieces[0])
 
-    @property
+    @cached_property
     def cuts(self) -> int:
         """One more than the highest cut of any row class."""
         return 1 + max(cut for _, cut in self.rows.stored(self.cut)[1])

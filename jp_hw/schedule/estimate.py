@@ -90,11 +90,9 @@ def pe(layer: LayerDesign) -> Resources:
     ff: float = 14 + 8 * ring + 3 * layer.value_bits + entry + more
     ff += 6 * layer.beside_bits + layer.cut_bits
     ff += buses * (3 * log2(layer.fifo_depth) + 2) + bits * (2 if layer.block_ring else 1)
-    memories = []
-    if not layer.paired_roms:
-        memories = [layer.pointers[0]] if not pointer_blocks(layer.pointers[0]) else []
-        memories += [layer.weights[0]] if not rom_blocks(layer.weights[0]) else []
-    small = total(rom(memory) for memory in memories)
+    pointers, weights = layer.pointers[0], layer.weights[0]
+    blocks = ((pointers, pointer_blocks(pointers)), (weights, rom_blocks(weights)))
+    small = total(rom(memory) for memory, number in blocks if not (number or layer.paired_roms))
     return Resources(round(lut), round(ff), 1, number) + small
 
 

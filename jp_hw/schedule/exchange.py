@@ -11,7 +11,7 @@ there on ways are exchanged by what single frames take (`polish`).
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import islice, product
+from itertools import islice
 
 import numpy as np
 from numpy.typing import NDArray
@@ -294,11 +294,12 @@ class _Round:
                 replace(design, lanes=tuple(replace(lane, buffer=b) for lane, b in lanes))
             )
             work = load.pe_cycles(channel_of)
-            for joined, block_ring in product(tokens, (False, True)):
+            for joined, paced in tokens.items():
+                own, cycles = replace(place, joined=joined), max(work, paced)
                 frames = load.frame_cycles(channel_of, streams, joined=joined)
-                need = layer_resources(replace(design, block_ring=block_ring, joined=joined))
-                cycles = max(work, tokens[joined])
-                yield Way(replace(place, joined=joined), work, cycles, frames, need)
+                for block_ring in (False, True):
+                    need = layer_resources(replace(design, block_ring=block_ring, joined=joined))
+                    yield Way(own, work, cycles, frames, need)
 
     def spreads(self, load: Load) -> Iterator[Int]:
         """Channels spread over PEs, more and more.

@@ -9,7 +9,6 @@ from jp_hw.ir import Pool
 Taps = tuple[tuple[int, int], ...]
 NONE, FIRST, LAST = range(3)
 """Taps that are cut of a column."""
-CUTS = 3
 
 
 @dataclass(frozen=True)

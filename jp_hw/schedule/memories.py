@@ -41,9 +41,9 @@ def written_blocks(depth: int, width: int) -> int:
     return min(blocks(depth, width), -(-(-(-depth // 512) * -(-width // 9)) // 4))
 
 
-def rom_blocks(memory: Memory) -> int:
-    """Block RAMs of 18 kbit of a `jp_rom`: none if it is small enough for LUTs."""
-    if memory.depth * memory.width < BLOCK_ROM_BITS:
+def rom_blocks(memory: Memory, *, block: bool = False) -> int:
+    """Block RAMs of 18 kbit of a `jp_rom`: none if it is small enough for LUTs and may be there."""
+    if not block and memory.depth * memory.width < BLOCK_ROM_BITS:
         return 0
     some, every = memory.extremes
     return read_blocks(memory.depth, (some ^ every).bit_count())
@@ -51,10 +51,7 @@ def rom_blocks(memory: Memory) -> int:
 
 def pointer_blocks(pointers: Memory) -> int:
     """Block RAMs of 18 kbit of a PE's pointers: none of so few columns that a LUT a bit holds them."""
-    if pointers.depth <= LUT_COLUMNS:
-        return rom_blocks(pointers)
-    some, every = pointers.extremes
-    return read_blocks(pointers.depth, (some ^ every).bit_count())
+    return rom_blocks(pointers, block=pointers.depth > LUT_COLUMNS)
 
 
 def pair_blocks(pointers: Memory, weights: Memory) -> int:

@@ -192,8 +192,8 @@ JP_INLINE void dispatch(fifo<Lane::token::width>& tokens, Commands&... commands)
             command::left::put(Lane::column_beside_left::of(column)) |
             command::right::put(Lane::column_beside_right::of(column)) |
             command::cut::put(row_cut) | command::column::put(id + Lane::first_column);
-        give_some(Lane::masks[id + row_cut * Lane::stored], packed, stray, std::index_sequence_for<Commands...>{},
-                  commands...);
+        give_some(Lane::masks[id + row_cut * Lane::stored], packed, stray,
+                  std::index_sequence_for<Commands...>{}, commands...);
       }
     }
     const int completed = static_cast<int>(Lane::row_completed::of(row));

@@ -137,7 +137,7 @@ JP_INLINE void drain(std::uint32_t row_start, int first_channel, const Threshold
   JP_VITIS_PRAGMA(HLS inline)
   using winner = typename Layer::winner;
   int slot = 0, x = 0;
-  for (int i = 0; i < Layer::row_sums; ++i) {
+  for (int i = 0; i < Layer::row_words; ++i) {
     JP_VITIS_PRAGMA(HLS pipeline II=1)
     // a row is not longer than the ring, so no two passes use the same address
     JP_VITIS_PRAGMA(HLS dependence variable=ring type=inter false)
