@@ -10,7 +10,7 @@ tables of `traffic.Traffic`. PEs in a long column, or without work, sleep until 
 import numpy as np
 
 from jp_hw.ir import Int
-from jp_hw.schedule.compiled import jit
+from jp_hw.schedule.compiled import inlined, jit
 from jp_hw.schedule.memories import MERGE_QUEUE, NEAR_MERGE
 
 MARKER, NONE = -1, -2
@@ -18,7 +18,6 @@ DELAY = 9  # cycles from the choice of a word to drain to its first cycle in the
 FIFO_SLACK, WINNER_SLACK, MERGE_SLACK = 1, 8, 2
 ALL = -2  # every group of a stream is popped
 BEAT_QUEUE = 64  # beats that the tokenizer holds
-QUEUE = 512  # words of any queue, at most
 NEVER = 1 << 60
 
 # a PE: fetched column (0: marker, -1: none), cycle in which its walk ends, whether a row waits for its
@@ -42,7 +41,19 @@ POPPING, BEFORE, PROPOSED, POPPED, SENDING, WORDS, AT_WORD, LEFT_IT = range(8)
 LEVEL, AT, FILLED, READY, WORD, OFFERED = range(6)
 
 
-@jit
+@inlined
+def after(at, words, queue):
+    """The place so many words behind another one; a queue's last axis is a power of two."""
+    return (at + words) & (queue.shape[queue.ndim - 1] - 1)
+
+
+@inlined
+def within(at, depth):
+    """A place in a buffer; `at` may be up to one round too far."""
+    return at - depth if at >= depth else at
+
+
+@inlined
 def spill_step(i, spills, word, ready):
     """Advance a two-word register stage; `word` is what it is offered, NONE if nothing."""
     room = spills[i, SPARE] == NONE
@@ -56,7 +67,7 @@ def spill_step(i, spills, word, ready):
         spills[i, SPARE] = word
 
 
-@jit
+@inlined
 def fetch_column(p, lanes, pes, levels, heads, fifo, ready, popped, depth, cycle):
     """Fetch the next column or marker from a PE's lane queues."""
     markers = 0
@@ -67,15 +78,15 @@ def fetch_column(p, lanes, pes, levels, heads, fifo, ready, popped, depth, cycle
                 markers += 1
             else:
                 pes[p, COLUMN] = fifo[p, lane, heads[p, lane]]
-                pop(p, lane, levels, heads, ready, popped, depth, cycle)
+                pop(p, lane, levels, heads, fifo, ready, popped, depth, cycle)
                 return
     if markers == lanes:
         pes[p, COLUMN] = 0
         for lane in range(lanes):
-            pop(p, lane, levels, heads, ready, popped, depth, cycle)
+            pop(p, lane, levels, heads, fifo, ready, popped, depth, cycle)
 
 
-@jit
+@inlined
 def ready_from(level, popped, limit, cycle):
     """From when on a queue says that it is ready, if nothing but what moved in this cycle moves.
 
@@ -86,26 +97,26 @@ def ready_from(level, popped, limit, cycle):
     return cycle + 2 if level <= limit else NEVER
 
 
-@jit
-def pop(p, lane, levels, heads, ready, popped, depth, cycle):
+@inlined
+def pop(p, lane, levels, heads, fifo, ready, popped, depth, cycle):
     """Take the first word of a PE's lane queue."""
-    heads[p, lane] = (heads[p, lane] + 1) % QUEUE
+    heads[p, lane] = after(heads[p, lane], 1, fifo)
     levels[p, lane] -= 1
     popped[p, lane] = cycle
     ready[p, lane] = ready_from(levels[p, lane], 1, depth - 1 - FIFO_SLACK, cycle)
 
 
-@jit
+@inlined
 def has_room(g, groups, times, limit, cycle):
     """Whether a group's winner queue said in this cycle that words may come; a word is there from its
     time on."""
     level, most = groups[g, COUNT], limit - (groups[g, TAKEN_BY] == cycle)
-    while level > most and times[g, (groups[g, HEAD] + level - 1) % QUEUE] > cycle:
+    while level > most and times[g, after(groups[g, HEAD], level - 1, times)] > cycle:
         level -= 1
     return level <= most
 
 
-@jit
+@inlined
 def group_step(g, first, last, lo, pes, groups, size, room, queues, times, won, won_at, ids, cycle):
     """Advance what drains a group, PEs first..last-1 of a layer whose PEs begin at `lo`.
 
@@ -135,13 +146,13 @@ def group_step(g, first, last, lo, pes, groups, size, room, queues, times, won, 
             groups[g, MARK] = p + 1 == last
             groups[g, MEMBER] = 0 if groups[g, MARK] else groups[g, MEMBER] + 1
     if word != NONE:
-        place = (groups[g, HEAD] + groups[g, COUNT]) % QUEUE
+        place = after(groups[g, HEAD], groups[g, COUNT], queues)
         queues[g, place] = word
         times[g, place] = cycle + DELAY + pooled
         groups[g, COUNT] += 1
 
 
-@jit
+@inlined
 def pe_step(p, lanes, pes, levels, heads, fifo, ready, popped, depth, cycle):
     """Advance a PE; returns (MACs that it began, cycle in which it must be looked at again)."""
     end = pes[p, END_OF_WALK]
@@ -175,7 +186,7 @@ def pe_step(p, lanes, pes, levels, heads, fifo, ready, popped, depth, cycle):
     return macs, cycle + 1
 
 
-@jit
+@inlined
 def pes_step(lo, hi, lanes, wake, pes, levels, heads, fifo, ready, popped, depth, cycle):
     """Advance the PEs of a layer that are awake. Returns MACs begun."""
     macs = 0
@@ -188,10 +199,10 @@ def pes_step(lo, hi, lanes, wake, pes, levels, heads, fifo, ready, popped, depth
     return macs
 
 
-@jit
+@inlined
 def push(p, lane, work, wake, pes, levels, heads, fifo, ready, popped, depth, cycle):
     """Put a column's length, or 0 for a marker, into a PE's lane queue."""
-    fifo[p, lane, (heads[p, lane] + levels[p, lane]) % QUEUE] = work
+    fifo[p, lane, after(heads[p, lane], levels[p, lane], fifo)] = work
     levels[p, lane] += 1
     just = popped[p, lane] == cycle
     ready[p, lane] = ready_from(levels[p, lane], just, depth - 1 - FIFO_SLACK, cycle)
@@ -200,7 +211,7 @@ def push(p, lane, work, wake, pes, levels, heads, fifo, ready, popped, depth, cy
         wake[p] = cycle + 1
 
 
-@jit
+@inlined
 def stalls(bus, own, buses, lo, hi, ready, pointers, targets, cycle):
     """Whether the column in a bus's stage 4 must wait for a PE. own: the bus's number in its layer."""
     column = buses[bus, STAGE4]
@@ -223,7 +234,7 @@ def stalls(bus, own, buses, lo, hi, ready, pointers, targets, cycle):
     return False
 
 
-@jit
+@inlined
 def turn_of(bus, buses, first, last, states):
     """The lane that a bus of lanes first..last-1 takes a word from: ALL for a marker of each, or -1."""
     turn, markers = buses[bus, TURN], 0
@@ -235,7 +246,7 @@ def turn_of(bus, buses, first, last, states):
     return ALL if markers == last - first else -1
 
 
-@jit
+@inlined
 def bus_step(bus, buses, stalled, column):
     """Advance a bus's stages 3 to 5; column: what it is offered, NONE if nothing."""
     buses[bus, SENT] = NONE
@@ -245,7 +256,7 @@ def bus_step(bus, buses, stalled, column):
         buses[bus, STAGE3] = column
 
 
-@jit
+@inlined
 def send(column, own, lo, hi, pointers, targets, lengths, wake, pes, levels, heads, fifo, ready, popped,
          depth, cycle):  # fmt: skip
     """Put a dispatched column, or marker, into the queues of its PEs."""
@@ -258,7 +269,7 @@ def send(column, own, lo, hi, pointers, targets, lengths, wake, pes, levels, hea
             push(p, own, lengths[i], wake, pes, levels, heads, fifo, ready, popped, depth, cycle)
 
 
-@jit
+@inlined
 def dispatcher_step(lane, states, goes, word, column, completed, first, rows):
     """Advance a dispatcher; goes: whether its bus takes what it offers; word: the offered token, column:
     its column, NONE if it has none.
@@ -282,7 +293,7 @@ def dispatcher_step(lane, states, goes, word, column, completed, first, rows):
     return last
 
 
-@jit
+@inlined
 def buffer_step(lane, buffers, memory, word, taken, depth):
     """Advance a lane's buffer; word: offered, taken: whether its output was. Returns if it took."""
     pushed = word != NONE and buffers[lane, READY]
@@ -293,23 +304,23 @@ def buffer_step(lane, buffers, memory, word, taken, depth):
         buffers[lane, WORD] = NONE
     if popped:
         buffers[lane, WORD] = memory[lane, buffers[lane, AT]]
-        buffers[lane, AT] = (buffers[lane, AT] + 1) % depth
+        buffers[lane, AT] = within(buffers[lane, AT] + 1, depth)
         buffers[lane, LEVEL] -= 1
     if pushed:
-        memory[lane, (buffers[lane, AT] + buffers[lane, LEVEL]) % depth] = word
+        memory[lane, within(buffers[lane, AT] + buffers[lane, LEVEL], depth)] = word
         buffers[lane, LEVEL] += 1
     buffers[lane, FILLED] = buffers[lane, LEVEL] > 0
     buffers[lane, READY] = buffers[lane, LEVEL] <= depth - 1
     return pushed
 
 
-@jit
+@inlined
 def merged(s, merges, memory):
     """The word that a merge's queue offers."""
     return memory[s, merges[s, AT_WORD]] if merges[s, WORDS] > 0 else NONE
 
 
-@jit
+@inlined
 def near_choice(s, lo, hi, merges, groups, queues, times, cycle):
     """Group that a merge pops next (ALL: a marker from each, -1: none); it sees all queues at once."""
     popping, markers = merges[s, POPPING], 0
@@ -324,7 +335,7 @@ def near_choice(s, lo, hi, merges, groups, queues, times, cycle):
     return ALL if markers == hi - lo else -1
 
 
-@jit
+@inlined
 def far_choice(s, lo, hi, merges, groups, queues, times, room, cycle):
     """The same where groups ask a cycle late, in blocks, and what the first block proposes is popped."""
     chosen = merges[s, PROPOSED] if room else -1
@@ -352,7 +363,7 @@ def far_choice(s, lo, hi, merges, groups, queues, times, room, cycle):
     return chosen
 
 
-@jit
+@inlined
 def merge_step(s, merges, memory, lo, hi, groups, queues, times, ready, cycle):
     """Advance the merge of a stream, groups lo..hi-1; ready: whether its word is taken."""
     popping, popped = merges[s, POPPING], merges[s, POPPED]
@@ -367,7 +378,7 @@ def merge_step(s, merges, memory, lo, hi, groups, queues, times, ready, cycle):
     if popped != NONE:
         first, last = (lo, hi) if popping == ALL else (popping, popping + 1)
         for g in range(first, last):
-            groups[g, HEAD] = (groups[g, HEAD] + 1) % QUEUE
+            groups[g, HEAD] = after(groups[g, HEAD], 1, queues)
             groups[g, COUNT] -= 1
             groups[g, TAKEN_BY] = cycle + 1
     merges[s, LEFT_IT] = merges[s, WORDS] > 0 and ready
@@ -381,7 +392,7 @@ def merge_step(s, merges, memory, lo, hi, groups, queues, times, ready, cycle):
     merges[s, POPPING], merges[s, POPPED] = chosen, word
 
 
-@jit
+@inlined
 def requantizer_step(s, stages, last, outs, word, ready):
     """Advance a requantizer's pipeline, stages 0..last, and its output register 1 + s."""
     advance = outs[1 + s, SPARE] == NONE
@@ -392,7 +403,7 @@ def requantizer_step(s, stages, last, outs, word, ready):
         stages[s, 0] = word
 
 
-@jit
+@inlined
 def tokenizer_step(state, beats, queue, outs, ready):
     """Advance the tokenizer; state: frame, beat, queue ready, level, head, entry, now, event, placed.
 
@@ -416,10 +427,10 @@ def tokenizer_step(state, beats, queue, outs, ready):
         state[7] = 0
         if popped:
             state[6] = queue[state[4]]
-            state[4] = (state[4] + 1) % QUEUE
+            state[4] = (state[4] + 1) % BEAT_QUEUE
             state[3] -= 1
     if state[5] > 0:
-        queue[(state[4] + state[3]) % QUEUE] = state[5]
+        queue[(state[4] + state[3]) % BEAT_QUEUE] = state[5]
         state[3] += 1
     state[5] = 0
     if state[2] and state[0] < frames:
@@ -432,7 +443,7 @@ def tokenizer_step(state, beats, queue, outs, ready):
     state[2] = state[3] + popped <= BEAT_QUEUE - 1 - FIFO_SLACK
 
 
-@jit
+@inlined
 def logits_step(state, ends, done, word, classes, cycle):
     """Advance the logits' pipeline and two banks; returns (whether they took the word, frames done).
 
@@ -454,7 +465,7 @@ def logits_step(state, ends, done, word, classes, cycle):
     return advance, done
 
 
-@jit
+@inlined
 def wire_taken(wire_first, readers, wire, took, done):
     """Whether all readers of a wire have its word; clears their marks if so."""
     for r in range(wire_first[wire], wire_first[wire + 1]):
@@ -466,6 +477,11 @@ def wire_taken(wire_first, readers, wire, took, done):
     for r in range(wire_first[wire], wire_first[wire + 1]):
         done[readers[r]] = False
     return True
+
+
+def words_for(depth) -> int:
+    """Places of all queues of which the deepest has so many words."""
+    return 1 << (int(depth) - 1).bit_length()
 
 
 def empty(rows, words) -> Int:
@@ -493,9 +509,10 @@ def run(beats, classes, pe_first, lane_first, bus_first, stream_first, group_fir
     pes[:, COLUMN] = pes[:, TAKEN] = -1
     groups = np.zeros((len(group_pes), 7), np.int64)
     levels, heads = np.zeros((count, most), np.int64), np.zeros((count, most), np.int64)
-    fifo = np.zeros((count, most, QUEUE), np.int32)
+    fifo = np.zeros((count, most, words_for(depths[:, 0].max())), np.int32)
     ready, popped = np.zeros((count, most), np.int64), np.full((count, most), -1, np.int64)
-    queues, times = (np.zeros((len(groups), QUEUE), kind) for kind in (np.int32, np.int64))
+    size = (len(groups), words_for(depths[:, 1].max()))
+    queues, times = (np.zeros(size, kind) for kind in (np.int32, np.int64))
     merges, merge_memory = empty(streams, 8), np.zeros((streams, MERGE_QUEUE), np.int32)
     merges[:, : PROPOSED + 1], merges[:, WORDS:] = -1, 0
     outs, stages = empty(1 + streams, 2), empty(streams, 8)
@@ -505,7 +522,7 @@ def run(beats, classes, pe_first, lane_first, bus_first, stream_first, group_fir
     buffers = np.zeros((lanes, 6), np.int64)
     buffers[:, READY], buffers[:, WORD:] = 1, NONE
     memory = np.zeros((lanes, max(1, deep.max())), np.int32)
-    source, beat_queue = np.zeros(9, np.int64), np.zeros(QUEUE, np.int64)
+    source, beat_queue = np.zeros(9, np.int64), np.zeros(BEAT_QUEUE, np.int64)
     source[2], source[8] = 1, NONE
     logits = np.zeros(7, np.int64)
     logits[:2] = NONE

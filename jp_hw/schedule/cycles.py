@@ -43,10 +43,8 @@ def simulate_cycles(design: Design, images: np.ndarray) -> CycleReport:
 
 def run_traffic(flow: Traffic, layers: Sequence[LayerDesign]) -> CycleReport:
     """Predict the cycles of a given traffic."""
-    from jp_hw.schedule.cycle_kernel import QUEUE, run  # numba is heavy
+    from jp_hw.schedule.cycle_kernel import run  # numba is heavy
 
-    if any(max(layer.fifo_depth, layer.winner_depth) > QUEUE for layer in layers):
-        raise ValueError(f"queues can be {QUEUE} words deep at most")
     lanes = [lane for layer in layers for lane in layer.lanes]
     parts = [lane for part in flow.layers for lane in part.lanes]
     numbers = {(layer.name, i): 0 for layer in layers for i in range(len(layer.streams))}
