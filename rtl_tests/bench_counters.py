@@ -8,7 +8,7 @@ from cocotb.triggers import ClockCycles, RisingEdge
 from rtl_tests.streams import parameter, reset, seeded, start
 
 LANES, PES, HEIGHT = (parameter(name) for name in ("Lanes", "Pes", "OutHeight"))
-LATE = 3
+LATE = 4
 NAMES = ("tokens", "macs", "busy", "stalled", "frames")
 PORTS = ("token_i", "mac_i", "busy_i", "stall_i", "row_i")
 

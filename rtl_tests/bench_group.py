@@ -53,8 +53,8 @@ SPAN = RING // ROW  # rows that the ring holds
 WORK_WIDTH = 1 + COLUMN_BITS + CUT_BITS + 2 * SIDES + RING_BITS + VALUE_BITS
 WORK_MARKER = 1 << (WORK_WIDTH - 1)
 MARKER = 1 << (CHANNEL_BITS + X_BITS + ACC_BITS)
-LATENCY = 12 + (POOL is not None)
-DRAIN = 2  # cycles of an empty row in which a PE is busy, but for those until its last word is read
+LATENCY = 13 + (POOL is not None)
+DRAIN = 3  # cycles of an empty row in which a PE is busy, but for those until its last word is read
 SINGLE = 0  # column with one entry, at offset 0
 COMPLEMENT = (1 << COLUMN_BITS) - 1 if parameter("PairedRoms") else 0  # of columns' numbers
 
@@ -269,7 +269,7 @@ async def one_column_a_cycle(dut: Any) -> None:
         await bench.finish()
         begin, end = min(bench.mac_cycles, default=0), max(bench.mac_cycles, default=-1)
         drained = drains * OUTPUTS * TAPS
-        assert end + 1 - begin <= len(bench.mac_cycles) + drained or parameter("FifoDepth") < 4
+        assert end + 1 - begin <= len(bench.mac_cycles) + drained or parameter("FifoDepth") < 8
 
     for lane in lanes:  # one lane alone is fast enough
         await at_full_rate(
@@ -284,6 +284,7 @@ async def one_column_a_cycle(dut: Any) -> None:
     for _ in range(2 * OUT_HEIGHT):  # up to a row that has room for it
         if bench.model.space <= reach:
             bench.send([])
+    await bench.finish()
     longest = longest if bench.model.space > reach else SINGLE
     room = 20 if bench.model.space else 0
     await at_full_rate([(rng.choice(lanes), longest, 0, value(rng), 1, WHOLE) for _ in range(room)])

@@ -21,7 +21,7 @@ BEAT_QUEUE = 64  # beats that the tokenizer holds
 NEVER = 1 << 60
 
 # a PE: fetched column (0: marker, -1: none), cycle in which its walk ends, whether a row waits for its
-# drain and since when, a cycle that a drain takes, outputs drained so far
+# drain and from when on it can be read, a cycle that a drain takes, outputs drained so far
 COLUMN, END_OF_WALK, PENDING, SINCE, TAKEN, OUT, ACTIVE = range(7)
 # a group: PE whose turn it is, words of its row that are left, whether a marker comes next, winner
 # queue, the first cycle in which it can ask its merge again, and the one behind its queue's last pop
@@ -165,7 +165,7 @@ def pe_step(p, lanes, pes, levels, heads, fifo, ready, popped, depth, cycle):
     if column >= 0 and column_ready:
         if column == 0:
             pes[p, PENDING] = 1
-            pes[p, SINCE] = cycle + 1
+            pes[p, SINCE] = cycle + 2
         else:
             macs = column
             end = cycle + 1 + macs

@@ -2,7 +2,7 @@
 //
 // Contract: counts, from reset, tokens (sum of token_i), MACs (sum of mac_i), cycles with any busy_i,
 // cycles with any stall_i, and frames (OutHeight pulses of row_i each). 32 bits each, wrapping; up to
-// 3 cycles behind.
+// 4 cycles behind.
 module jp_counters #(
     parameter int Lanes = 1,
     parameter int Pes = 1,
@@ -23,11 +23,15 @@ module jp_counters #(
 
   localparam int Few = 6;  // bits whose sum is a LUT's work
   localparam int Parts = (Pes + Few - 1) / Few;
+  localparam int Quads = (Parts + 3) / 4;  // four parts are summed at once
 
   logic [Parts*Few-1:0] mac_1q;
-  logic [Parts*3-1:0] parts, parts_2q;
-  logic [MacBits-1:0] macs, macs_3q;
+  logic [Quads*4*3-1:0] parts, parts_2q;
+  logic [Quads*5-1:0] quads, quads_3q;
+  logic [MacBits-1:0] macs, macs_4q;
   logic [TokenBits-1:0] tokens, tokens_2q;
+  logic [Pes-1:0] busy_1q;
+  logic [Lanes-1:0] stall_1q;
   logic busy_2q, stall_2q;
   logic [RowBits-1:0] row_q;
   logic [31:0] tokens_q, macs_q, busy_q, stalled_q, frames_q;
@@ -35,8 +39,10 @@ module jp_counters #(
   always_comb begin
     parts = '0;
     for (int p = 0; p < Parts * Few; p++) parts[p / Few * 3 +: 3] = parts[p / Few * 3 +: 3] + 3'(mac_1q[p]);
+    quads = '0;
+    for (int p = 0; p < Parts; p++) quads[p / 4 * 5 +: 5] = quads[p / 4 * 5 +: 5] + 5'(parts_2q[p * 3 +: 3]);
     macs = '0;
-    for (int p = 0; p < Parts; p++) macs = macs + MacBits'(parts_2q[p * 3 +: 3]);
+    for (int q = 0; q < Quads; q++) macs = macs + MacBits'(quads_3q[q * 5 +: 5]);
     tokens = '0;
     for (int l = 0; l < Lanes; l++) tokens = tokens + TokenBits'(token_i[l]);
   end
@@ -45,21 +51,26 @@ module jp_counters #(
     if (!rst_ni) begin
       mac_1q <= '0;
       parts_2q <= '0;
-      macs_3q <= '0;
+      quads_3q <= '0;
+      macs_4q <= '0;
       tokens_2q <= '0;
-      busy_2q <= 1'b0;
-      stall_2q <= 1'b0;
+      busy_1q <= '0;
+      stall_1q <= '0;
+      {busy_2q, stall_2q} <= '0;
       row_q <= '0;
       {tokens_q, macs_q, busy_q, stalled_q, frames_q} <= '0;
     end else begin
       mac_1q <= (Parts * Few)'(mac_i);
       parts_2q <= parts;
-      macs_3q <= macs;
+      quads_3q <= quads;
+      macs_4q <= macs;
       tokens_2q <= tokens;
-      busy_2q <= |busy_i;
-      stall_2q <= |stall_i;
+      busy_1q <= busy_i;
+      stall_1q <= stall_i;
+      busy_2q <= |busy_1q;
+      stall_2q <= |stall_1q;
       tokens_q <= tokens_q + 32'(tokens_2q);
-      macs_q <= macs_q + 32'(macs_3q);
+      macs_q <= macs_q + 32'(macs_4q);
       busy_q <= busy_q + 32'(busy_2q);
       stalled_q <= stalled_q + 32'(stall_2q);
       if (row_i) begin

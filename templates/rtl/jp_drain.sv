@@ -2,8 +2,8 @@
 // all rings after reset.
 //
 // Contract: after reset all PEs clear their rings together: 1 << RingBits cycles over all addresses. Then
-// pending_i says which PEs have a finished output row. They take turns, the first one first: as long as
-// pending_i is high for the PE whose turn it is, a cycle with step_i takes one word of it, which read_o says;
+// pending_i says which PEs have a finished output row. They take turns, the first one first: from the cycle
+// after pending_i rose for the PE whose turn it is, a cycle with step_i takes one word of it, which read_o says;
 // done_o comes with its last one, and pending_i must be low in the next cycle. After the last PE's last word,
 // a cycle with step_i takes the row's marker, which end_o says.
 // A row is MapWidth * Slots words. Without pooling (Pool = 0) it is read as it is. With it, every output is a pass over
@@ -42,14 +42,16 @@ module jp_drain #(
     output logic                erase_o
 );
   localparam int RowWords = MapWidth * Slots;  // from one row of sums to the next
-  logic clearing_q, end_q, row_end, clear_end, take;
-  logic last_turn;
+  logic clearing_q, end_q, ready_q, row_end, clear_end, take;
+  logic last_turn, turns, ends;
   logic [Pes-1:0] turn_q, next_turn;
 
   assign last_turn = turn_q[Pes-1];
-  assign take = clearing_q || (step_i && !end_q && |(pending_i & turn_q));
+  assign take = clearing_q || (step_i && ready_q);  // ready: a word of the PE whose turn it is can be read
+  assign turns = take && row_end && !clearing_q;
+  assign ends = (turns && last_turn) || (end_q && !step_i);
   assign read_o = {Pes{take}} & (turn_q | {Pes{clearing_q}});
-  assign done_o = {Pes{take && row_end && !clearing_q}} & turn_q;
+  assign done_o = {Pes{turns}} & turn_q;
   assign end_o = step_i && end_q;
   if (Pes == 1) begin : g_alone
     assign next_turn = 1'b1;
@@ -61,11 +63,13 @@ module jp_drain #(
     if (!rst_ni) begin
       clearing_q <= 1'b1;
       end_q <= 1'b0;
+      ready_q <= 1'b0;
       turn_q <= Pes'(1);
     end else begin
       if (clear_end) clearing_q <= 1'b0;
-      end_q <= done_o[Pes-1] || (end_q && !step_i);
-      if (|done_o) turn_q <= next_turn;
+      end_q <= ends;
+      ready_q <= !ends && (turns ? |(pending_i & next_turn) : |(pending_i & turn_q));
+      if (turns) turn_q <= next_turn;
     end
   end
 

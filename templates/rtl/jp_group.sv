@@ -7,7 +7,7 @@
 // that there is one, and winner_marker_o whether it is a marker; winner_pop_i takes it, and winner_o is
 // the word that was popped in the cycle before, zero if none was.
 // Edge case: after reset the PEs first clear their rings, one word a cycle, and take no work meanwhile.
-// Latency: 12 cycles from a marker at a bus to the first winner of the first PE in the queue; with Pool one more,
+// Latency: 13 cycles from a marker at a bus to the first winner of the first PE in the queue; with Pool one more,
 // and one for every other word of a window.
 module jp_group #(
     parameter Prefix = "",           // Prefix_pe000 of the first PE's memories, Prefix_group000_thresholds.mem
