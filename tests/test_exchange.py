@@ -1,5 +1,6 @@
 """What layers exchange on a full board: never slower, never more than the board or --pes allow."""
 
+from dataclasses import replace
 from functools import cache
 from itertools import product
 
@@ -15,8 +16,8 @@ from jp_hw.schedule import Placement, schedule
 from jp_hw.schedule.allocate import Allocation, allocate, candidates, measured
 from jp_hw.schedule.assign import assign, longest_first
 from jp_hw.schedule.cycles import simulate_cycles
-from jp_hw.schedule.estimate import Resources, estimate
-from jp_hw.schedule.exchange import Way, cheapest, exchange
+from jp_hw.schedule.estimate import Resources, estimate, layer_resources, ring_choices
+from jp_hw.schedule.exchange import JUDGED, Way, cheapest, exchange
 from jp_hw.schedule.explain import explain
 
 BOARD = boards.load("pynq-z2")
@@ -24,12 +25,16 @@ NETWORKS = {"residual": residual(), "wide": wide()}
 BUDGETS = {
     "logic": {"lut": 5600},
     "multipliers": {"dsp": 14},
-    "block RAM": {"bram18": 12, "lut": 6800},
+    "block RAM": {"bram18": 12, "lut": 6600},
 }
 
 
 def small_board(**budget: int) -> Board:
     return BOARD.model_copy(update={"budget": BOARD.budget.model_copy(update=budget)})
+
+
+def expected(allocation: Allocation) -> float:
+    return allocation.expected
 
 
 @cache
@@ -39,7 +44,7 @@ def both(name: str, budget: str, pes: int | None) -> tuple[Allocation, Allocatio
     samples, board = measured(network), small_board(**BUDGETS[budget])
     start = allocate(candidates(network, samples, pes), board)
     assert start.full
-    return start, exchange(network, samples, board, pes, start)
+    return start, exchange(network, samples, board, pes, start, expected)
 
 
 @pytest.mark.parametrize("pes", [None, 9])
@@ -58,11 +63,33 @@ def test_an_exchange_makes_more_of_a_full_board() -> None:
     assert found.expected < 0.9 * start.expected
 
 
+def test_the_judge_has_the_last_word() -> None:
+    start, found = both("wide", "block RAM", None)
+    network, board = NETWORKS["wide"], small_board(**BUDGETS["block RAM"])
+    seen: list[float] = []
+
+    def unmoved(allocation: Allocation) -> float:
+        seen.append(allocation.expected)
+        return 1.0
+
+    assert exchange(network, measured(network), board, None, start, unmoved) is start
+    assert found is not start
+    assert 1 < len(seen) <= 1 + JUDGED
+    assert min(seen) < seen[0] == start.expected
+
+
+def test_accumulators_are_priced_as_they_are_placed() -> None:
+    for layer in both("residual", "logic", None)[1].layers:
+        choices = [layer_resources(replace(layer, block_ring=block)) for block in (False, True)]
+        assert list(ring_choices(layer)) == choices
+        assert choices[1].bram18 > choices[0].bram18
+
+
 def test_queues_stay_as_deep_as_they_were() -> None:
     network, board = NETWORKS["wide"], small_board(lut=7500, bram18=40)
     samples = measured(network)
     start = allocate(candidates(network, samples, None), board, {"layer1": 512})
-    found = exchange(network, samples, board, None, start)
+    found = exchange(network, samples, board, None, start, expected)
     assert start.full
     assert [layer.fifo_depth for layer in found.layers] == [32, 512, 32, 32]
 
@@ -113,10 +140,9 @@ KERNEL = Convolution(16, kernel=(5, 5), padding=(2, 2))
 
 
 def test_a_layer_without_columns_for_its_borders_takes_less_memory() -> None:
-    """On a board without room for the borders' weights they are done without; on others not."""
+    """On a board without room for the borders' weights they are done without."""
     network = chain(9, Shape(12, 12, 12), (KERNEL, KERNEL), density=0.6)
     large = schedule(network, BOARD)
-    assert not large.untrimmed
     with_borders = allocate(candidates(network, measured(network), len(network.layers)), BOARD)
     blocks = estimate(with_borders.layers).bram18
     small = schedule(network, small_board(bram18=blocks * 2 // 3))

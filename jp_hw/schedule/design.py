@@ -41,7 +41,7 @@ class Memory:
     fields: tuple[Field, ...]
     values: tuple[Int, ...]
 
-    @property
+    @cached_property
     def width(self) -> int:
         """Bits of a word."""
         return sum(field.bits for field in self.fields)

@@ -5,7 +5,7 @@ Yosys splits memories. `jp-hw synth` counts the real thing.
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import log2
 
 from jp_hw.boards import KINDS, Budget
@@ -50,6 +50,9 @@ class Resources:
             self.bram18 + other.bram18,
         )
 
+    def __mul__(self, count: int) -> "Resources":
+        return Resources(self.lut * count, self.ff * count, self.dsp * count, self.bram18 * count)
+
     def exceeds(self, budget: Budget) -> list[str]:
         """Names and amounts of what is more than the budget holds."""
         pairs = ((kind, getattr(self, kind), getattr(budget, kind)) for kind in KINDS)
@@ -73,9 +76,9 @@ def pe(layer: LayerDesign) -> Resources:
     bits, ring, buses = layer.accumulator_bits, layer.ring_bits, layer.buses
     work = 1 + layer.pointer_bits + layer.cut_bits + 2 * layer.beside_bits + ring + layer.value_bits
     more, entry = layer.pointers[0].fields[1].bits, log2(layer.weights[0].depth)
-    lut: float = 33 + 1.6 * ring + entry + 1.75 * more + 2 * layer.beside_bits
+    lut: float = 29 + 1.6 * ring + entry + 1.75 * more + 2 * layer.beside_bits
     if buses > 1:
-        lut += (buses - 1) * (work + 12) + 5 * buses
+        lut += (buses - 1) * (work + 8) + 5 * buses
     number = 0
     if layer.fifo_depth > LUT_QUEUE:
         number, lut = buses * written_blocks(layer.fifo_depth, work), lut + 1.8 * buses * work
@@ -119,7 +122,7 @@ def group(layer: LayerDesign, pes: int) -> Resources:
 def merges(layer: LayerDesign) -> Resources:
     """The merges: words of all groups or'ed, the choice of a group, and a queue."""
     width = layer.winner_width
-    each = lutram(MERGE_QUEUE, width) + 22
+    each = lutram(MERGE_QUEUE, width) + 19
     groups = [len(stream) for stream in layer.groups]
     lut = sum(width * (count - 1) / 5 + 4 * count + each for count in groups)
     choice = sum(count * (3 if count > NEAR_MERGE else 1) for count in groups)
@@ -149,9 +152,8 @@ def input_map(layer: LayerDesign) -> Resources:
 
 def layer_resources(layer: LayerDesign) -> Resources:
     """A whole layer, its requantizer included, and the table of the input that it reads."""
-    one, lanes = pe(layer), len(layer.lanes)
-    number = layer.pes * one.bram18 + pe_blocks(layer) + winner_blocks(layer)
-    pes = Resources(layer.pes * one.lut, layer.pes * one.ff, layer.pes * one.dsp, number)
+    lanes = len(layer.lanes)
+    pes = pe(layer) * layer.pes + Resources(0, 0, 0, pe_blocks(layer) + winner_blocks(layer))
     groups = total(group(layer, count) for stream in layer.groups for _, count in stream)
     counters = Resources(round(6 + 1.7 * layer.pes), round(165 + 1.15 * layer.pes), 0, 0)
     stages = 47 + 6.5 * layer.column_bits + 8 * layer.ring_bits + 2 * layer.pes
@@ -165,6 +167,13 @@ def layer_resources(layer: LayerDesign) -> Resources:
     return total(
         (pes, groups, merges(layer), counters, dispatchers, tables, posts, buffers, table, ends)
     )
+
+
+def ring_choices(layer: LayerDesign) -> tuple[Resources, Resources]:
+    """A whole layer with its accumulators in LUTs, and in block RAM."""
+    luts, blocks = (replace(layer, block_ring=block) for block in (False, True))
+    need, more = layer_resources(luts), pe(blocks) + pe(luts) * -1
+    return need, need + more * layer.pes
 
 
 def total(parts: Iterable[Resources]) -> Resources:

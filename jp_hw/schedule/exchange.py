@@ -6,10 +6,11 @@ words. So every layer's ways to be computed are listed around what it has now, e
 resources. For a wanted number of cycles, one way of each layer that is fast enough is chosen so that
 all together need the fewest LUTs with the block RAM there is: a multiple-choice knapsack, solved exactly
 by dynamic programming over block RAMs. The least number of cycles that fits is found by bisection. From
-there on ways are exchanged by what single frames take (`polish`).
+there on ways are exchanged by what single frames take (`polish`). What layers wait for one another
+nothing of that knows: the simulation of the most promising mixes decides.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 
@@ -22,7 +23,14 @@ from jp_hw.schedule.allocate import MAX_STREAMS, Allocation, Load, Samples, allo
 from jp_hw.schedule.assign import assign
 from jp_hw.schedule.build import Placement, build_layers, layer_design, saves
 from jp_hw.schedule.design import LayerDesign
-from jp_hw.schedule.estimate import IO, Resources, estimate, layer_resources, with_memories
+from jp_hw.schedule.estimate import (
+    IO,
+    Resources,
+    estimate,
+    layer_resources,
+    ring_choices,
+    with_memories,
+)
 from jp_hw.schedule.interleave import MOST, fault, interleave
 from jp_hw.schedule.memories import paired
 from jp_hw.schedule.polish import polish
@@ -51,6 +59,8 @@ TAKEN = 0.93
 ROUNDS = 8
 """Ways are listed so many times, as long as that pays: each time only those around what was found, and
 what a layer costs depends on how its neighbours are computed."""
+JUDGED = 4
+"""Of so many mixes, the most promising ones of a round, the cycles are simulated."""
 PAYS = 0.99
 """Another round follows when one left no more of the cycles than that."""
 SHAPES = 4
@@ -97,21 +107,24 @@ def exchange(
     board: Board,
     pes: int | None,
     start: Allocation,
+    judge: Callable[[Allocation], float],
 ) -> Allocation:
     """An allocation of fewer cycles that the board holds, or the same one.
 
-    network: without interleaved columns. pes: at most so many in all.
+    network: without interleaved columns. pes: at most so many in all. judge: cycles of an allocation.
     """
     usable = board.budget.usable
     budget = usable.model_copy(update={"bram18": int(TAKEN * usable.bram18)})
     limits = Limits(budget, usable.dsp if pes is None else pes)
-    best = start
+    best, cycles = start, judge(start)
     for _ in range(ROUNDS):
-        better = _Round(network, samples, limits, best).best()
-        if better is None:
+        found = _Round(network, samples, limits, best).best()
+        judged = [judge(mix) for mix in found]
+        least = min(judged, default=cycles)
+        if least >= cycles:
             break
-        pays = better.expected <= PAYS * best.expected
-        best = better
+        pays = least <= PAYS * cycles
+        best, cycles = found[judged.index(least)], least
         if not pays:
             break
     return best
@@ -133,8 +146,8 @@ class _Round:
         self.window = (WINDOW[0] if scarce else WINDOW[1]) * start.cycles, WINDOW[2] * start.cycles
         self.listed: dict[tuple[object, ...], list[Way]] = {}
 
-    def best(self) -> Allocation | None:
-        """The fastest that fits; None if it is the one to start from."""
+    def best(self) -> list[Allocation]:
+        """The most promising ones that fit."""
         columns = self.start.candidates.columns
         now: Shape = tuple(
             (columns.get(layer.name, 1), place.streams)
@@ -154,8 +167,7 @@ class _Round:
             for shape in sorted(reached, key=lambda shape: reached[shape])[:SHAPES]
             for mix in self.mixes(shape)
         ]
-        fastest = min(found, key=lambda mix: mix.expected, default=self.start)
-        return fastest if fastest.expected < self.start.expected else None
+        return sorted(found, key=lambda mix: mix.expected)[:JUDGED]
 
     def mixes(self, shape: Shape) -> Iterator[Allocation]:
         """Those of a shape that the board holds: one whose slowest layer is fast, and polished."""
@@ -297,8 +309,7 @@ class _Round:
             for joined, paced in tokens.items():
                 own, cycles = replace(place, joined=joined), max(work, paced)
                 frames = load.frame_cycles(channel_of, streams, joined=joined)
-                for block_ring in (False, True):
-                    need = layer_resources(replace(design, block_ring=block_ring, joined=joined))
+                for need in ring_choices(replace(design, joined=joined)):
                     yield Way(own, work, cycles, frames, need)
 
     def spreads(self, load: Load) -> Iterator[Int]:

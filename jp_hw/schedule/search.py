@@ -120,7 +120,7 @@ def search(network: Network, board: Board, pes: int | None) -> Allocation:
             best, queue = found, _worth_widening(other)
     roomiest: Found | None = None
     start = _allocating(best.allocation.candidates, board)({})
-    options = [best.allocation, exchange(network, samples, board, pes, start)]
+    options = [best.allocation, exchange(network, samples, board, pes, start, _simulated)]
     for option in sorted(options, key=_promise):
         if roomiest is None or _promise(option) < HOPELESS * roomiest.cost:
             roomy = _roomier(option, board)
@@ -222,6 +222,14 @@ def _with_room(
         for layer in found.layers
     )
     return with_memories(with_buffers(found.candidates.network, roomy), budget)
+
+
+def _simulated(allocation: Allocation) -> float:
+    """Cycles per image of the samples that the simulation may have, or as predicted."""
+    images = _images(allocation)
+    if images < 2:
+        return allocation.expected
+    return run_traffic(_flow(allocation, images), allocation.layers).cycles_per_image
 
 
 def _promise(allocation: Allocation) -> float:
