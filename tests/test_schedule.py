@@ -29,7 +29,7 @@ from jp_hw.build import emit, open_build
 from jp_hw.errors import JpHwError
 from jp_hw.ir import INPUT, Network, Shape, Source
 from jp_hw.schedule import Design, Lane, LayerDesign, Placement, place, schedule, search
-from jp_hw.schedule.allocate import Load, loads
+from jp_hw.schedule.allocate import SHARED, Load, loads
 from jp_hw.schedule.assign import assign, channel_work, in_turn
 from jp_hw.schedule.columns import axes
 from jp_hw.schedule.cycles import simulate_cycles
@@ -522,7 +522,7 @@ def test_groups_share_out_the_pes_of_a_stream(share: int) -> None:
 def test_pes_share_a_drain_as_far_as_it_has_time() -> None:
     """Its reads take two fifths of the busiest PE's cycles at most."""
     work = np.full((4, 32), 1000)
-    busy = Load(work, (("in", np.full(4, 9)),), 8, 8, 8)
+    busy = Load(work, (("in", np.full(4, 9)),), (np.full(4, 9),), 8, 8, 8)
     idle = replace(busy, work=work // 10)
     channel_of = np.arange(32).reshape(16, 2)
     shares = [load.placed(Placement(channel_of), channel_of).share for load in (busy, idle)]
@@ -614,6 +614,28 @@ def test_tokens_that_no_kernel_reaches_have_no_columns() -> None:
     reached = np.zeros(shape, np.bool_)
     reached[:, ::2, ::3] = True
     assert np.array_equal(dropped, ~reached)
+
+
+def test_a_shared_bus_has_only_the_tokens_that_reach_an_output() -> None:
+    """Of a shortcut with a stride most are dropped before it; they take their lane's cycles only."""
+    strided = chain(5, Shape(5, 7, 2), (Convolution(3, kernel=(1, 1), stride=(2, 3)),), density=1.0)
+    tensors = golden.tensors(strided, strided.samples)
+    load = loads(strided, tensors)[0]
+    every, reaching = (
+        np.count_nonzero(pixels, axis=(1, 2, 3))
+        for pixels in (strided.samples, strided.samples[:, ::2, ::3])
+    )
+    assert load.tokens[0][1].tolist() == every.tolist()
+    assert load.reaching[0].tolist() == reaching.tolist()
+    lanes, shared = (load.token_cycles({}, joined=joined)[0] for joined in (False, True))
+    assert lanes == shared == every.mean() + 5
+    alone = np.arange(3).reshape(3, 1)
+    idle = replace(load, work=np.zeros_like(load.work), row_reads=0, rows=0)
+    twice = replace(idle, tokens=2 * idle.tokens, reaching=2 * (every,))
+    assert idle.frame_cycles(alone, {}, joined=True).tolist() == (every + 5).tolist()
+    assert twice.frame_cycles(alone, {}).tolist() == (every + 5).tolist()
+    busy = (2 * every + 5) / SHARED
+    assert twice.frame_cycles(alone, {}, joined=True).tolist() == busy.tolist()
 
 
 def test_lanes_share_a_bus_where_that_is_cheaper_and_time_is_left() -> None:

@@ -13,6 +13,7 @@ from jp_hw.ir import INPUT, Int, Layer, Network
 from jp_hw.macs import beside
 from jp_hw.schedule.assign import assign, busiest, busiest_of, channel_work, column_work
 from jp_hw.schedule.build import Placement, build_layers, channels_read
+from jp_hw.schedule.columns import axes
 from jp_hw.schedule.design import LayerDesign
 from jp_hw.schedule.estimate import estimate, heaviest, with_memories
 from jp_hw.schedule.interleave import Factors, interleave, sums_per_column
@@ -38,13 +39,14 @@ Queues = Mapping[str, int]
 class Load:
     """One layer's work on every sample.
 
-    work: int64 (samples, out channels) MACs; tokens: per tensor read, int64 (samples,); rows_in:
-    markers of any of them; rows and row_reads: output rows, and accumulators that are read to
-    drain a row of one channel.
+    work: int64 (samples, out channels) MACs; tokens: per tensor read, int64 (samples,); reaching: how
+    many of them reach an output, which go on to a bus; rows_in: markers of any of them; rows and
+    row_reads: output rows, and accumulators that are read to drain a row of one channel.
     """
 
     work: Int
     tokens: tuple[tuple[str, Int], ...]
+    reaching: tuple[Int, ...]
     rows_in: int
     rows: int
     row_reads: int
@@ -62,10 +64,10 @@ class Load:
         self, channel_of: Int, streams: Mapping[str, int], *, joined: bool = False
     ) -> NDArray[np.float64]:
         """Cycles of every sample, (samples,): of the busiest PE, or of the tokens, if those are more."""
-        parts = [count / (1 if joined else streams.get(name, 1)) for name, count in self.tokens]
-        tokens = (np.sum if joined else np.max)(parts, axis=0) + self.rows_in
+        tokens = [count / streams.get(name, 1) + self.rows_in for name, count in self.tokens]
+        shared = [(np.sum(self.reaching, axis=0) + self.rows_in) / SHARED] if joined else []
         work = busiest_of(self.work, channel_of) + self.drained(channel_of.shape[1])
-        cycles: NDArray[np.float64] = np.maximum(work, tokens / (SHARED if joined else 1.0))
+        cycles: NDArray[np.float64] = np.max([work, *tokens, *shared], axis=0)
         return cycles
 
     def placed(self, place: Placement, channel_of: Int) -> Placement:
@@ -80,21 +82,25 @@ class Load:
     def token_cycles(
         self, streams: Mapping[str, int], *, joined: bool = False
     ) -> tuple[float, str]:
-        """Mean cycles per frame of the tokens on the slowest bus, and the tensor that has most of them.
+        """Mean cycles per frame of the tokens of the slowest lane or bus, and the tensor that has most.
 
         streams: of every tensor, 1 unless given. joined: whether all of them share one bus.
         """
-        counts = [(float(count.mean()), tensor) for tensor, count in self.tokens]
-        if joined:
-            return sum(count for count, _ in counts) + self.rows_in, max(counts)[1]
-        return max(
-            (count / streams.get(tensor, 1) + self.rows_in, tensor) for count, tensor in counts
+        lanes = max(
+            (count.mean() / streams.get(tensor, 1) + self.rows_in, tensor)
+            for tensor, count in self.tokens
         )
+        shared = self._shared() if joined else 0.0
+        return max(shared, float(lanes[0])), lanes[1]
+
+    def _shared(self) -> float:
+        """Mean cycles per frame of a bus that all lanes share."""
+        return float(sum(count.mean() for count in self.reaching)) + self.rows_in
 
     def pace(self, streams: Mapping[str, int], *, joined: bool = False) -> tuple[float, str]:
         """The same, with the time that a shared bus must have to spare."""
-        cycles, tensor = self.token_cycles(streams, joined=joined)
-        return cycles / SHARED if joined else cycles, tensor
+        cycles, tensor = self.token_cycles(streams)
+        return max(cycles, self._shared() / SHARED if joined else 0.0), tensor
 
 
 def loads(
@@ -111,12 +117,19 @@ def loads(
     result = []
     for layer in network.layers:
         more = beside(network, layer) if layer.name in untrimmed else 0
-        tokens = tuple((s.tensor, _tokens(network, s.tensor, tensors)) for s in layer.sources)
+        tokens, reaching = [], []
+        for source in layer.sources:
+            sent = _sent(network, source.tensor, tensors)
+            vertical, horizontal = axes(source, network.tensor_shape(source.tensor), layer, True)
+            reaches = np.outer(vertical.live(), horizontal.live())[..., None]
+            tokens.append((source.tensor, _count(sent)))
+            reaching.append(_count(sent & reaches))
         taps = 1 if layer.pool is None else int(np.prod(layer.pool.side_by_side.window))
         result.append(
             Load(
                 channel_work(network, layer, tensors, more) if work is None else work[layer.name],
-                tokens,
+                tuple(tokens),
+                tuple(reaching),
                 max(network.tensor_shape(s.tensor).height for s in layer.sources),
                 layer.output.height,
                 layer.output.width * taps,
@@ -125,9 +138,14 @@ def loads(
     return result
 
 
-def _tokens(network: Network, tensor: str, tensors: Mapping[str, Int]) -> Int:
-    """Tokens per sample; what no weight reads is never sent."""
-    sent = network.live(tensors[tensor]) & channels_read(network, tensor)
+def _sent(network: Network, tensor: str, tensors: Mapping[str, Int]) -> NDArray[np.bool_]:
+    """Which values become tokens; what no weight reads is never sent."""
+    sent: NDArray[np.bool_] = network.live(tensors[tensor]) & channels_read(network, tensor)
+    return sent
+
+
+def _count(sent: NDArray[np.bool_]) -> Int:
+    """Tokens per sample."""
     tokens: Int = np.asarray(np.count_nonzero(sent, axis=(1, 2, 3)), np.int64)
     return tokens
 
