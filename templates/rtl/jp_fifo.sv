@@ -11,7 +11,7 @@
 module jp_fifo #(
     parameter int Width = 8,
     parameter int Depth = 16,  // a power of two, at least 2
-    parameter int Slack = 0,
+    parameter int Slack = 0,   // at most Depth - 2
     parameter int Early = 0    // whether data_o must not come through a LUT before the memory
 ) (
     input  logic             clk_i,
@@ -87,10 +87,10 @@ module jp_fifo #(
     assign data_o = bypass_q ? pushed_q : stored_q;
   end
 
-  // is the next word one too many, as long as none leaves: ready_o does not wait to know whether one does, for
-  // that is known late
-  logic fits_last;
-  assign fits_last = ahead_q == read_q;
+  // With one more word there is room for Slack others only. Whether a word leaves now is known late in the
+  // cycle: ready_o does not wait for that.
+  logic near_full;
+  assign near_full = ahead_q == read_q;
 
   always_ff @(posedge clk_i) begin
     if (!rst_ni) begin
@@ -104,7 +104,7 @@ module jp_fifo #(
       if (push) ahead_q <= after(ahead_q);
       if (pop) read_q <= read_d;
       valid_o <= push || (pop ? read_d != write_q : valid_o);
-      ready_o <= fits_last ? !push : ready_o || !valid_o;  // behind reset nothing is in the queue
+      ready_o <= near_full ? !push : ready_o || !valid_o;  // behind reset nothing is in the queue
     end
   end
 
