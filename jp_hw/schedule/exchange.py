@@ -54,12 +54,12 @@ STEPS = 6
 """So many layers' interleaved columns or streams are changed at most."""
 HEAVY = 5
 """Of so many layers, those that take most of the board, and of as many of the slowest."""
-TAKEN = 0.93
+TAKEN = 0.96
 """The share of the block RAM that layers may take: the rest makes room for what waits (`search`)."""
 ROUNDS = 8
 """Ways are listed so many times, as long as that pays: each time only those around what was found, and
 what a layer costs depends on how its neighbours are computed."""
-JUDGED = 4
+JUDGED = 10
 """Of so many mixes, the most promising ones of a round, the cycles are simulated."""
 PAYS = 0.99
 """Another round follows when one left no more of the cycles than that."""
