@@ -32,6 +32,8 @@ def equal(a: Design, b: Design) -> bool:
     for one, other in zip(a.layers, b.layers, strict=True):
         if not np.array_equal(one.channel_of, other.channel_of):
             return False
+        if len(one.memories) != len(other.memories):
+            return False
         pairs += zip(one.memories, other.memories, strict=True)
     return (a.board, a.clock_mhz, len(a.layers)) == (b.board, b.clock_mhz, len(b.layers)) and all(
         (one.name, one.fields, one.words) == (other.name, other.fields, other.words)

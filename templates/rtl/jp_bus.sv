@@ -56,8 +56,8 @@ module jp_bus #(
       chosen = column;
       for (int l = 0; l < Lanes; l++)
         for (int t = 0; t < Lanes; t++)
-          for (int i = 0; i < (l - t + Lanes) % Lanes; i++)
-            if (turn_q[t] && column[(t + i) % Lanes]) chosen[l] = 1'b0;
+          for (int i = 0; i < Lanes; i++)
+            if (i < (l - t + Lanes) % Lanes && turn_q[t] && column[(t + i) % Lanes]) chosen[l] = 1'b0;
       work = '0;
       for (int l = 0; l < Lanes; l++) if (chosen[l]) work |= work_i[l*Width +: Width];
       work[Width-1] = together;

@@ -14,14 +14,18 @@ module jp_rom #(
     input  logic [AddrBits-1:0] addr_i,
     output logic [Width-1:0]    data_o
 );
+  localparam int IndexBits = Depth > 1 ? $clog2(Depth) : 1;
+  logic unused;
+  assign unused = &{1'b0, addr_i};  // a reader may have bits to spare
+
   if (Block != 0 || Width * Depth >= 2560) begin : g_block
     (* rom_style = "block" *)
     logic [Width-1:0] mem [Depth];
     initial $readmemh(File, mem);
-    always_ff @(posedge clk_i) if (en_i) data_o <= mem[addr_i];
+    always_ff @(posedge clk_i) if (en_i) data_o <= mem[IndexBits'(addr_i)];
   end else begin : g_lut
     logic [Width-1:0] mem [Depth];
     initial $readmemh(File, mem);
-    always_ff @(posedge clk_i) if (en_i) data_o <= mem[addr_i];
+    always_ff @(posedge clk_i) if (en_i) data_o <= mem[IndexBits'(addr_i)];
   end
 endmodule
