@@ -65,7 +65,7 @@ class Load:
     ) -> NDArray[np.float64]:
         """Cycles of every sample, (samples,): of the busiest PE, or of the tokens, if those are more."""
         tokens = [count / streams.get(name, 1) + self.rows_in for name, count in self.tokens]
-        shared = [(np.sum(self.reaching, axis=0) + self.rows_in) / SHARED] if joined else []
+        shared = [self._shared() / SHARED] if joined else []
         work = busiest_of(self.work, channel_of) + self.drained(channel_of.shape[1])
         cycles: NDArray[np.float64] = np.max([work, *tokens, *shared], axis=0)
         return cycles
@@ -90,17 +90,19 @@ class Load:
             (count.mean() / streams.get(tensor, 1) + self.rows_in, tensor)
             for tensor, count in self.tokens
         )
-        shared = self._shared() if joined else 0.0
+        shared = float(self._shared().mean()) if joined else 0.0
         return max(shared, float(lanes[0])), lanes[1]
 
-    def _shared(self) -> float:
-        """Mean cycles per frame of a bus that all lanes share."""
-        return float(sum(count.mean() for count in self.reaching)) + self.rows_in
+    def _shared(self) -> Int:
+        """Cycles of every sample, (samples,), of a bus that all lanes share."""
+        cycles: Int = np.sum(self.reaching, axis=0) + self.rows_in
+        return cycles
 
     def pace(self, streams: Mapping[str, int], *, joined: bool = False) -> tuple[float, str]:
         """The same, with the time that a shared bus must have to spare."""
         cycles, tensor = self.token_cycles(streams)
-        return max(cycles, self._shared() / SHARED if joined else 0.0), tensor
+        shared = float(self._shared().mean()) if joined else 0.0
+        return max(cycles, shared / SHARED), tensor
 
 
 def loads(

@@ -192,9 +192,7 @@ def pes_step(lo, hi, lanes, wake, pes, levels, heads, fifo, ready, popped, depth
     macs = 0
     for p in range(lo, hi):
         if wake[p] <= cycle:
-            did, wake[p] = pe_step(
-                p, lanes, pes, levels, heads, fifo, ready, popped, depth, cycle
-            )  # fmt: skip
+            did, wake[p] = pe_step(p, lanes, pes, levels, heads, fifo, ready, popped, depth, cycle)
             macs += did
     return macs
 

@@ -59,12 +59,10 @@ TAKEN = 0.96
 ROUNDS = 8
 """Ways are listed so many times, as long as that pays: each time only those around what was found, and
 what a layer costs depends on how its neighbours are computed."""
-JUDGED = 10
-"""Of so many mixes, the most promising ones of a round, the cycles are simulated."""
 PAYS = 0.99
 """Another round follows when one left no more of the cycles than that."""
 SHAPES = 4
-"""Of so many shapes, the most promising ones, mixes are built in a round."""
+"""Of so many shapes, the most promising ones, mixes are built in a round, two at most of each."""
 POLISHED = (1.0, 0.995, 0.99, 0.98)
 """Shares of what layers may take that a polished mix is tried with: built, it may need more."""
 MISSES = 12
@@ -147,7 +145,7 @@ class _Round:
         self.listed: dict[tuple[object, ...], list[Way]] = {}
 
     def best(self) -> list[Allocation]:
-        """The most promising ones that fit."""
+        """Those of the most promising shapes that fit, the most promising first."""
         columns = self.start.candidates.columns
         now: Shape = tuple(
             (columns.get(layer.name, 1), place.streams)
@@ -167,7 +165,7 @@ class _Round:
             for shape in sorted(reached, key=lambda shape: reached[shape])[:SHAPES]
             for mix in self.mixes(shape)
         ]
-        return sorted(found, key=lambda mix: mix.expected)[:JUDGED]
+        return sorted(found, key=lambda mix: mix.expected)
 
     def mixes(self, shape: Shape) -> Iterator[Allocation]:
         """Those of a shape that the board holds: one whose slowest layer is fast, and polished."""
