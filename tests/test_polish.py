@@ -3,7 +3,7 @@
 from itertools import combinations, product
 
 import numpy as np
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
@@ -37,6 +37,7 @@ def taken(needs: Arrays, ways: list[int]) -> NDArray[np.float64]:
     return total
 
 
+@settings(deadline=None)  # the first time compiles
 @given(st.integers(0, 2**31), st.integers(1, 5))
 def test_it_ends_where_no_exchange_of_two_is_better(seed: int, layers: int) -> None:
     cycles, needs, limits, start = problem(seed, layers)

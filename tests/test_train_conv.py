@@ -12,9 +12,11 @@ import torch
 from PIL import Image
 from safetensors.numpy import save_file
 
-from jp_hw import zoo
+from jp_hw import golden, zoo
 from jp_hw.datasets import Dataset, Split
 from jp_hw.errors import JpHwError
+from jp_hw.evaluate import network_of
+from jp_hw.schedule.assign import channel_work
 from jp_hw.train import Silent, TrainConfig, recipe, train
 from jp_hw.train import stages as training_stages
 from jp_hw.train.balance import group_counts
@@ -214,6 +216,34 @@ def test_balanced_masks_hold_to_the_end(tmp_path: Path) -> None:
         counts = group_counts(torch.tensor(tensors[f"{name}.weight"]), 1, 2)
         assert counts.sum() > 0
         assert torch.equal(counts[..., 0], counts[..., 1]), name
+
+
+def test_channels_stay_under_their_caps_to_the_end(tmp_path: Path) -> None:
+    quick = {"dense": {"epochs": 1}, "winner_rates": (1.0,) * 7, "sensitivity": 0, "trim": True}
+    widths = {"model_args": {"widths": (8, 8, 8)}}
+    caps = (0.0, 1.0, 1.0) + (0.0,) * 7
+
+    def largest(where: Path, **changes: Any) -> list[float]:
+        """The most MACs of a channel beside the mean, in the first stack's two convolutions."""
+        train(tiny(**quick, **widths, **changes), synthetic(96), where)
+        artifact = zoo.load(where)
+        network, images = network_of(artifact), artifact.samples().images
+        tensors = golden.tensors(network, images)
+        work = [channel_work(network, layer, tensors).mean(0) for layer in network.layers[1:3]]
+        return [float(w.max() / w[w > 0].mean()) for w in work]
+
+    free, even = largest(tmp_path / "free"), largest(tmp_path / "even", channel_caps=caps)
+    assert max(even) < 1.25 < min(free)
+
+
+def test_caps_that_cannot_be(tmp_path: Path) -> None:
+    for changes, message in (
+        ({"channel_caps": (0.5,) * 10}, "channel_caps are 1 or more"),
+        ({"channel_caps": (1.0,) * 3}, "channel_caps needs 10 values for resnet8, 3 given"),
+        ({"channel_caps": (1.0,) * 10, "balance": 2}, "channel_caps do without balance"),
+    ):
+        with pytest.raises(JpHwError, match=message):
+            tiny(**changes)
 
 
 def test_plain_convolutions_with_dropout_and_predicted_thresholds(tmp_path: Path) -> None:

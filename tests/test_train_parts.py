@@ -8,7 +8,7 @@ from torch.nn.utils import prune
 from jp_hw import models
 from jp_hw.errors import JpHwError
 from jp_hw.nn import Winner, winners
-from jp_hw.train import balance, budget, losses, optimizers, pruning, qat, sensitivity, wiring
+from jp_hw.train import balance, budget, channels, losses, optimizers, pruning, qat, sensitivity, wiring
 from jp_hw.train.measure import kept_macs, measure
 
 
@@ -192,6 +192,29 @@ def test_balanced_masks_are_even_and_greedy(
     again = balance.balanced(score * mask, groups, 0.2, parts)
     assert (again <= mask).all()
     assert float((score * mask).sum()) > 1.2 * 0.4 * float(score.sum())
+
+
+@pytest.mark.parametrize("cap", [1.0, 1.2, 50.0])
+def test_no_channel_stands_out_under_a_cap(cap: float) -> None:
+    generator = torch.Generator().manual_seed(0)
+    score = torch.rand((16, 8, 3, 3), generator=generator) * torch.linspace(0.2, 1.0, 16).view(-1, 1, 1, 1)
+    cost = torch.rand((1, 8, 3, 3), generator=generator).expand_as(score) * 100
+    score[5] = 0.0  # a channel that is gone
+    free = channels.best(score, 200)
+    mask = channels.capped(score, cost, 200, cap)
+    macs, of_channels = (free * cost).sum(), (mask * cost).flatten(1).sum(1)
+    assert not mask[5].any()
+    assert macs - 16 * 100 <= of_channels.sum() <= macs * (1 + 1e-5)
+    assert of_channels.max() <= cap * macs / 15 * (1 + 1e-5)
+    if cap == 1.0:
+        assert of_channels[score.flatten(1).any(1)].min() >= macs / 15 - 100
+    for row, kept in zip(score.flatten(1), mask.flatten(1).bool(), strict=True):
+        assert not kept.any() or row[kept].min() > row[~kept].max()  # each channel's best
+    if cap == 50.0:
+        assert torch.equal(mask, free)
+    again = channels.capped(score * mask, cost, 100, cap)
+    assert (again <= mask).all()
+    assert again.any()
 
 
 def test_masks_of_torch_prune_are_accepted() -> None:

@@ -28,56 +28,38 @@ def polish(
     cycles: per layer (ways, frames). needs: per layer (ways, kinds), what each takes of everything that
     is limited. limits: (kinds,); where the ways to start from take more, they may go on to.
     """
+    from jp_hw.schedule.polish_kernel import best_pair  # numba is heavy
+
     now = list(chosen)
     taken = np.sum([need[way] for need, way in zip(needs, now, strict=True)], axis=0)
     limits = np.maximum(limits, taken)
+    nothing = np.zeros((1, cycles[0].shape[1])), np.zeros((1, len(limits)))
     for _ in range(MOVES):
-        best = float(_slowest(cycles, now, ()).mean()) * (1.0 - LEAST)
+        own = np.stack([each[way] for each, way in zip(cycles, now, strict=True)])
+        most = float(own.max(axis=0).sum()) * (1.0 - LEAST)
         found = None
         for pair in combinations(range(len(now)), 2) if len(now) > 1 else [(0, 0)]:
-            score, ways = _exchanged(cycles, needs, limits, taken, now, pair)
-            if score < best:
-                best, found = score, (pair, ways)
+            rest = _without(own, pair)
+            if rest.sum() >= most:
+                continue  # not even if these layers took nothing
+            one, two = pair
+            other = (cycles[two], needs[two]) if one != two else nothing
+            left = limits - taken + sum(needs[layer][now[layer]] for layer in {one, two})
+            first = np.maximum(rest, cycles[one])
+            most, *ways = best_pair(first, other[0], needs[one], other[1], left, most)
+            if ways[0] >= 0:
+                found = [(one, ways[0])] + ([(two, ways[1])] if one != two else [])
         if found is None:
             break
-        for layer, way in zip(*found, strict=True):
+        for layer, way in found:
             taken = taken - needs[layer][now[layer]] + needs[layer][way]
             now[layer] = way
     return now
 
 
-def _slowest(
-    cycles: Sequence[NDArray[np.float64]], now: Sequence[int], without: Sequence[int]
-) -> NDArray[np.float64]:
-    """Cycles of each frame in the slowest of the layers."""
-    own = [
-        each[way] for i, (each, way) in enumerate(zip(cycles, now, strict=True)) if i not in without
-    ]
-    most: NDArray[np.float64] = np.max([np.zeros(cycles[0].shape[1]), *own], axis=0)
-    return most
-
-
-def _exchanged(
-    cycles: Sequence[NDArray[np.float64]],
-    needs: Sequence[NDArray[np.float64]],
-    limits: NDArray[np.float64],
-    taken: NDArray[np.float64],
-    now: Sequence[int],
-    pair: tuple[int, int],
-) -> tuple[float, tuple[int, int]]:
-    """The best ways of two layers while the others stay: mean cycles, and the ways."""
+def _without(own: NDArray[np.float64], pair: tuple[int, int]) -> NDArray[np.float64]:
+    """Cycles of each frame in the slowest of all layers but a pair. own: (layers, frames)."""
     one, two = pair
-    left = limits - taken + needs[one][now[one]]
-    if one != two:
-        left = left + needs[two][now[two]]
-    rest = _slowest(cycles, now, pair)
-    first = np.maximum(rest, cycles[one])
-    if one == two:
-        fits = (needs[one] <= left).all(axis=1)
-        means = np.where(fits, first.mean(axis=1), np.inf)
-        way = int(means.argmin())
-        return float(means[way]), (way, way)
-    fits = (needs[one][:, None] + needs[two][None] <= left).all(axis=2)
-    means = np.where(fits, np.maximum(first[:, None], cycles[two][None]).mean(axis=2), np.inf)
-    a, b = np.unravel_index(int(means.argmin()), means.shape)
-    return float(means[a, b]), (int(a), int(b))
+    parts = [own[:one], own[one + 1 : two], own[two + 1 :]]
+    most: NDArray[np.float64] = np.max([part.max(axis=0, initial=0.0) for part in parts], axis=0)
+    return most

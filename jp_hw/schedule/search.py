@@ -72,6 +72,8 @@ IMAGES = 12
 """Samples whose cycles are simulated, at most."""
 CYCLES = 200_000
 """Cycles that a simulation may have. Where not even two samples fit, the predicted load judges."""
+PE_CYCLES = 60_000_000
+"""Cycles of single PEs that it may have: what it takes grows with both."""
 
 
 @dataclass(frozen=True)
@@ -244,7 +246,9 @@ def _worth(allocation: Allocation) -> float:
 def _images(allocation: Allocation) -> int:
     """How many samples the simulation may have."""
     samples = len(allocation.candidates.network.samples)
-    return min(IMAGES, samples, int(CYCLES / max(allocation.cycles, 1.0)))
+    pes = sum(layer.pes for layer in allocation.layers)
+    most = min(CYCLES, PE_CYCLES / pes)
+    return min(IMAGES, samples, int(most / max(allocation.cycles, 1.0)))
 
 
 def _flow(allocation: Allocation, images: int) -> Traffic:

@@ -80,6 +80,8 @@ class TrainConfig(BaseModel):
     - ``sensitivity``: held-out images for that analysis, 0 for none.
     - ``balance``: every input channel keeps as many weights in each of so many groups of output
       channels (channel k is in group k % balance); 1 leaves them free.
+    - ``channel_caps``: no output channel of a layer keeps weights that cause more than so many
+      times the mean MACs of its channels, one value per weight layer, 0 for any (see ``channels``).
     - ``input_theta``: static threshold of the input Winner (pixels as 0..1) after the baseline.
     - ``input_channels``: share of the network's input channels (pixels) that keep any weight.
     - ``trim``: at the end of the run, with the static thresholds in place, the weights worth least go
@@ -140,6 +142,7 @@ class TrainConfig(BaseModel):
     winner_drop: Part = 0.01
     sensitivity: Annotated[int, Field(ge=0)] = 0
     balance: Annotated[int, Field(ge=1)] = 1
+    channel_caps: tuple[NonNegative, ...] | None = None
     input_theta: NonNegative = 0.0
     input_channels: Share = 1.0
     criterion: Literal["magnitude", "conditional"] = "conditional"
@@ -164,7 +167,8 @@ class TrainConfig(BaseModel):
     def _fits_the_model(self) -> Self:
         """The lists must fit the model's layers, and each must be given or be found."""
         layers, hidden = sizes(self.model, self.model_args)
-        for name, wanted in (("densities", layers), ("winner_rates", hidden)):
+        lists = (("densities", layers), ("channel_caps", layers), ("winner_rates", hidden))
+        for name, wanted in lists:
             given = getattr(self, name)
             if given is not None and len(given) != wanted:
                 raise ValueError(
@@ -178,6 +182,10 @@ class TrainConfig(BaseModel):
             raise ValueError("trim goes with macs: densities say how many weights survive")
         if self.winner_rates is None and not self.sensitivity:
             raise ValueError("without winner_rates, sensitivity must say with how many images")
+        if any(0.0 < cap < 1.0 for cap in self.channel_caps or ()):
+            raise ValueError("channel_caps are 1 or more, times the mean; 0 for none")
+        if self.channel_caps is not None and self.balance > 1:
+            raise ValueError("channel_caps do without balance, which evens out channels already")
         if self.teacher is not None and not self.distill:
             raise ValueError("a teacher needs a share of the loss: set distill, e.g. to 0.7")
         if self.quantize == 1:

@@ -13,6 +13,7 @@ from torch.nn.utils import prune
 
 from jp_hw.errors import JpHwError
 from jp_hw.train.balance import balanced
+from jp_hw.train.channels import best, capped
 
 
 def weight_of(layer: nn.Module) -> Tensor:
@@ -111,13 +112,20 @@ def weight_scores(layer: nn.Module, moments: InputMoments | None) -> Tensor:
 
 
 def prune_to(
-    layer: nn.Module, score: Tensor, density: float, channels: float = 1.0, balance: int = 1
+    layer: nn.Module,
+    score: Tensor,
+    density: float,
+    channels: float = 1.0,
+    balance: int = 1,
+    cost: Tensor | None = None,
+    cap: float = 0.0,
 ) -> None:
     """Keep the highest scores: ``density`` of all weights, in ``channels`` of the inputs.
 
     Input channels are ranked by the energy (sum of squared scores) of their weights. Weights
     pruned before stay pruned; ties are cut, so the count is exact; with ``balance`` groups it is
-    the nearest multiple (see ``balance.balanced``).
+    the nearest multiple (see ``balance.balanced``), and with a ``cap`` on the output channels, which
+    needs each weight's ``cost``, what costs as much (see ``channels.capped``).
     """
     mask = mask_of(layer)
     if channels < 1.0:
@@ -125,14 +133,13 @@ def prune_to(
         chosen = torch.zeros_like(energy)
         chosen[energy.topk(max(1, round(channels * energy.numel()))).indices] = 1.0
         score = score * per_weight(chosen, score, layer)
+    count = max(1, round(density * score.numel()))
     if balance > 1:
         mask.copy_(balanced(score, groups_of(layer), density, balance))
-        return
-    flat = score.flatten()
-    count = min(max(1, round(density * flat.numel())), int((flat > 0).sum()))
-    kept = torch.zeros_like(flat)
-    kept[flat.topk(count).indices] = 1.0
-    mask.copy_(kept.view(mask.shape))
+    elif cap and cost is not None:
+        mask.copy_(capped(score, cost, count, cap))
+    else:
+        mask.copy_(best(score, count))
 
 
 def per_weight(per_channel: Tensor, like: Tensor, layer: nn.Module) -> Tensor:

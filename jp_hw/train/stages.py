@@ -225,13 +225,27 @@ def prune(state: RunState, progress: float) -> None:
     config = state.config
     share = progress / config.prune_share
     pruning.refresh(state.layers)
-    scores = _scores(state, state.moments)
-    for index, (layer, density) in enumerate(
-        zip(state.layers.values(), _densities(state, scores, share), strict=True)
-    ):
-        channels = pruning.cubic(config.input_channels, share) if index == 0 else 1.0
-        score = list(scores.values())[index]
-        pruning.prune_to(layer, score, density, channels, config.balance)
+    scores, costs = _scores(state, state.moments), _costs(state, state.moments)
+    densities = _densities(state, scores, costs, share)
+    channels = pruning.cubic(config.input_channels, share)
+    for index, (name, density) in enumerate(zip(state.layers, densities, strict=True)):
+        _prune_layer(state, name, scores[name], costs[name], density, 1.0 if index else channels)
+
+
+def _prune_layer(
+    state: RunState, name: str, score: Tensor, cost: Tensor, density: float, channels: float = 1.0
+) -> None:
+    """One layer's mask, even in what the config wants to be even."""
+    caps = dict(zip(state.layers, state.config.channel_caps or (), strict=False))
+    pruning.prune_to(
+        state.layers[name],
+        score,
+        density,
+        channels,
+        state.config.balance,
+        cost,
+        caps.get(name, 0.0),
+    )
 
 
 @torch.no_grad()
@@ -240,7 +254,8 @@ def trim(state: RunState, images: Tensor) -> int:
 
     ``images``: float calibration images (N, C, H, W). MACs are counted on them with the Winners as
     they are; a layer keeps at least ``density_floor`` of its weights. No-op where nothing exceeds.
-    Balanced masks stay balanced: their weights go in whole sets, until that is enough.
+    Balanced masks stay balanced: their weights go in whole sets, until that is enough; and channels
+    come under their caps again.
     """
     config = state.config
     assert config.macs is not None
@@ -255,12 +270,14 @@ def trim(state: RunState, images: Tensor) -> int:
 
     wanted = aim = config.macs * state.dense_macs
     before = weights()
+    uneven = bool(config.channel_caps)
     for _ in range(TRIM_STEPS):
-        if macs() <= wanted:
+        if macs() <= wanted and not uneven:
             break
+        uneven = False
         shares = budget.densities(scores, costs, aim, config.density_floor)
         for name, share in zip(state.layers, shares, strict=True):
-            pruning.prune_to(state.layers[name], scores[name], share, balance=config.balance)
+            _prune_layer(state, name, scores[name], costs[name], share)
         aim *= min(wanted / macs(), TRIM_STEP)
     pruning.refresh(state.layers)
     if config.balance == 1:
@@ -302,12 +319,13 @@ def _costs(state: RunState, moments: dict[str, pruning.InputMoments]) -> dict[st
     }
 
 
-def _densities(state: RunState, scores: dict[str, Tensor], share: float) -> list[float]:
+def _densities(
+    state: RunState, scores: dict[str, Tensor], costs: dict[str, Tensor], share: float
+) -> list[float]:
     """What the schedule leaves of each layer's weights."""
     config = state.config
     if config.macs is None:
         return [pruning.cubic(density, share) for density in config.densities or ()]
-    costs = _costs(state, state.moments)
     whole = sum(float(cost.sum()) for cost in costs.values())
     wanted = config.macs * state.dense_macs
     macs = whole * pruning.cubic(min(1.0, wanted / whole), share)
