@@ -11,11 +11,12 @@ from typer.testing import CliRunner
 from jp_hw import boards
 from jp_hw.build import emit
 from jp_hw.cli import app
+from jp_hw.cli.schedule import _tell
 from jp_hw.ir import Network, Shape
 from jp_hw.macs import count
 from jp_hw.schedule import Placement, place, schedule
 from jp_hw.schedule.cycles import simulate_cycles
-from jp_hw.schedule.explain import explain
+from jp_hw.schedule.explain import Explanation, LayerReport, explain
 
 BOARD = boards.load("pynq-z2")
 SAMPLES = 12
@@ -86,3 +87,16 @@ def test_the_command(tmp_path: Path) -> None:
     told = CliRunner().invoke(app, ["schedule", str(folder), "--images", "3"]).output
     slowest = explain(schedule(network, BOARD, pes=9), many(network)[:3]).slowest
     assert f"{slowest} bounds it by MACs" in told and "over 3 images" in told
+
+
+@pytest.mark.parametrize(("busiest", "hinted"), [(100.0, False), (190.0, True)])
+def test_a_layer_of_uneven_channels_gets_a_hint(
+    busiest: float, hinted: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    layer = LayerReport(
+        "conv", 4, 1, 1, 1, True, False, 400.0, busiest, 20, 50.0, "MACs", 0.5, None
+    )
+    _tell(Explanation(2, 210.0, 220.0, 220, 30, 0.5, "conv", (layer,)))
+    told = " ".join(capsys.readouterr().out.split())
+    assert f"conv bounds it by MACs: at least {busiest + 20:.0f} cycles" in told
+    assert ("its busiest PE has 1.9 times as much to do as the mean one" in told) == hinted

@@ -10,6 +10,9 @@ from jp_hw.cli.output import percent, print_json, say, table
 if TYPE_CHECKING:
     from jp_hw.schedule.explain import Explanation, LayerReport
 
+UNEVEN = 1.2
+"""So many times the mean PE's work, and the busiest one's is worth a hint."""
+
 
 def schedule(
     build: Folder,
@@ -68,3 +71,9 @@ def _tell(report: "Explanation") -> None:
         say(f"the input bounds it: its beats take {report.input} cycles per image")
     else:
         say(f"{slowest.name} bounds it by {slowest.bound}: at least {slowest.cycles:.0f} cycles")
+        uneven = slowest.busiest * slowest.pes / max(slowest.macs, 1.0)
+        if slowest.bound == "MACs" and uneven > UNEVEN:
+            say(
+                f"its busiest PE has {uneven:.1f} times as much to do as the mean one: no mapping of its "
+                "channels is more even, but training can make them so (channel_caps in docs/training.md)"
+            )

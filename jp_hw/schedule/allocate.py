@@ -1,7 +1,7 @@
 """How many PEs every layer gets: the slowest layer gets the next one, as long as that pays."""
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -106,38 +106,43 @@ class Load:
 
 
 def loads(
-    network: Network,
-    tensors: Mapping[str, Int],
-    work: Mapping[str, Int] | None = None,
-    untrimmed: Collection[str] = (),
+    network: Network, tensors: Mapping[str, Int], untrimmed: Collection[str] = ()
 ) -> list[Load]:
     """Work of every layer on the tensors that the samples make.
 
-    work: every layer's `channel_work`, counted unless given. untrimmed: names of layers that also
-    compute what lies beside their maps.
+    untrimmed: names of layers that also compute what lies beside their maps.
     """
-    result = []
-    for layer in network.layers:
-        more = beside(network, layer) if layer.name in untrimmed else 0
-        tokens, reaching = [], []
-        for source in layer.sources:
-            sent = _sent(network, source.tensor, tensors)
-            vertical, horizontal = axes(source, network.tensor_shape(source.tensor), layer, True)
-            reaches = np.outer(vertical.live(), horizontal.live())[..., None]
-            tokens.append((source.tensor, _count(sent)))
-            reaching.append(_count(sent & reaches))
-        taps = 1 if layer.pool is None else int(np.prod(layer.pool.side_by_side.window))
-        result.append(
-            Load(
-                channel_work(network, layer, tensors, more) if work is None else work[layer.name],
-                tuple(tokens),
-                tuple(reaching),
-                max(network.tensor_shape(s.tensor).height for s in layer.sources),
-                layer.output.height,
-                layer.output.width * taps,
-            )
+    return [
+        load_of(
+            network,
+            layer,
+            tensors,
+            channel_work(
+                network, layer, tensors, beside(network, layer) if layer.name in untrimmed else 0
+            ),
         )
-    return result
+        for layer in network.layers
+    ]
+
+
+def load_of(network: Network, layer: Layer, tensors: Mapping[str, Int], work: Int) -> Load:
+    """A layer's work on the tensors that it reads. work: its `channel_work`."""
+    tokens, reaching = [], []
+    for source in layer.sources:
+        sent = _sent(network, source.tensor, tensors)
+        vertical, horizontal = axes(source, network.tensor_shape(source.tensor), layer, True)
+        reaches = np.outer(vertical.live(), horizontal.live())[..., None]
+        tokens.append((source.tensor, _count(sent)))
+        reaching.append(_count(sent & reaches))
+    taps = 1 if layer.pool is None else int(np.prod(layer.pool.side_by_side.window))
+    return Load(
+        work,
+        tuple(tokens),
+        tuple(reaching),
+        max(network.tensor_shape(s.tensor).height for s in layer.sources),
+        layer.output.height,
+        layer.output.width * taps,
+    )
 
 
 def _sent(network: Network, tensor: str, tensors: Mapping[str, Int]) -> NDArray[np.bool_]:
@@ -161,24 +166,35 @@ class Samples:
     """What a network's samples make it do.
 
     tensors: by name. work, wide: every layer's `column_work`, within its map, and with what lies beside
-    it, `beside` columns on both sides.
+    it, `beside` columns on both sides. known: what `loads` found.
     """
 
     network: Network
     tensors: Mapping[str, Int]
     work: Mapping[str, Int]
     wide: Mapping[str, Int]
+    known: dict[tuple[object, ...], Load] = field(default_factory=dict, compare=False)
 
     def loads(
         self, inside: Network, columns: Factors, untrimmed: Collection[str] = ()
     ) -> list[Load]:
         """Work of every layer with columns interleaved; inside: the network like that."""
-        tensors = {name: interleaved(t, columns.get(name, 1)) for name, t in self.tensors.items()}
-        work = {
-            layer.name: self._channels(layer, columns.get(layer.name, 1), layer.name in untrimmed)
-            for layer in self.network.layers
-        }
-        return loads(inside, tensors, work)
+        return [
+            self._load(inside, inside_layer, layer, columns, layer.name in untrimmed)
+            for inside_layer, layer in zip(inside.layers, self.network.layers, strict=True)
+        ]
+
+    def _load(
+        self, inside: Network, inside_layer: Layer, layer: Layer, columns: Factors, wide: bool
+    ) -> Load:
+        """One layer's work, remembered: it depends on the columns of the layer and of what it reads."""
+        of = {name: columns.get(name, 1) for name in (layer.name, *(s.tensor for s in layer.sources))}
+        key = (wide, *of.items())
+        if key not in self.known:
+            tensors = {name: interleaved(self.tensors[name], of[name]) for name in of}
+            work = self._channels(layer, of[layer.name], wide)
+            self.known[key] = load_of(inside, inside_layer, tensors, work)
+        return self.known[key]
 
     def _channels(self, layer: Layer, factor: int, wide: bool) -> Int:
         """Work of a layer's channels, (samples, channels * factor)."""

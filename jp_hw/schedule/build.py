@@ -1,7 +1,7 @@
 """From an integer network and a number of PEs per layer to the scheduled layers."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -57,6 +57,12 @@ class Placement:
     joined: bool = False
     share: int = 1
     winners: int = 0
+
+    @property
+    def settings(self) -> tuple[object, ...]:
+        """All but channel_of."""
+        names = (field.name for field in fields(self) if field.name != "channel_of")
+        return tuple(getattr(self, name) for name in names)
 
     @property
     def stream_pes(self) -> list[int]:

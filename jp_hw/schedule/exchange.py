@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from jp_hw.boards import KINDS, Board, Budget
-from jp_hw.ir import Int, Network
+from jp_hw.ir import Int, Layer, Network
 from jp_hw.schedule.allocate import MAX_STREAMS, Allocation, Load, Samples, allocation
 from jp_hw.schedule.assign import assign
 from jp_hw.schedule.build import Placement, build_layers, layer_design, saves
@@ -37,6 +37,11 @@ from jp_hw.schedule.polish import polish
 
 Shape = tuple[tuple[int, int], ...]
 """Columns interleaved and output streams, of every layer."""
+Key = tuple[int, Shape]
+"""A layer's number, its columns and streams, and those of the layers that it reads."""
+Choices = tuple[Resources, Resources]
+Needs = dict[tuple[object, ...], tuple[Choices, Choices]]
+"""What was asked for before (`_Round.choices`)."""
 WINDOW = (0.3, 0.8, 1.02)
 """Ways are listed whose cycles are so many times today's: few below the second number, and those only
 where block RAM is SCARCE, as they are of use where PEs with less to do need less memory each."""
@@ -115,8 +120,9 @@ def exchange(
     budget = usable.model_copy(update={"bram18": int(TAKEN * usable.bram18)})
     limits = Limits(budget, usable.dsp if pes is None else pes)
     best, cycles = start, judge(start)
+    needs: Needs = {}
     for _ in range(ROUNDS):
-        found = _Round(network, samples, limits, best).best()
+        found = _Round(network, samples, limits, best, needs).best()
         judged = [judge(mix) for mix in found]
         least = min(judged, default=cycles)
         if least >= cycles:
@@ -137,12 +143,13 @@ class _Round:
         samples: Samples,
         limits: Limits,
         start: Allocation,
+        needs: Needs,
     ) -> None:
         self.network, self.samples, self.limits = network, samples, limits
-        self.start = start
+        self.start, self.needs = start, needs
         scarce = estimate(start.layers).bram18 > SCARCE * limits.budget.bram18
         self.window = (WINDOW[0] if scarce else WINDOW[1]) * start.cycles, WINDOW[2] * start.cycles
-        self.listed: dict[tuple[object, ...], list[Way]] = {}
+        self.listed: dict[Key, list[Way]] = {}
 
     def best(self) -> list[Allocation]:
         """Those of the most promising shapes that fit, the most promising first."""
@@ -250,8 +257,8 @@ class _Round:
     def ways(self, shape: Shape) -> list[list[Way]]:
         """Of every layer. They depend on columns and streams, its own and those of its sources."""
         network, at = self.network, {layer.name: i for i, layer in enumerate(self.network.layers)}
-        keys = [
-            (i, shape[i], *(shape[at[s.tensor]] for s in layer.sources if s.tensor in at))
+        keys: list[Key] = [
+            (i, (shape[i], *(shape[at[s.tensor]] for s in layer.sources if s.tensor in at)))
             for i, layer in enumerate(network.layers)
         ]
         missing = [i for i, key in enumerate(keys) if key not in self.listed]
@@ -270,10 +277,10 @@ class _Round:
             designs = {d.name: d for d in build_layers(inside, places)}
             for i in missing:
                 trimmed = replace(places[i], trimmed=True)
-                found = list(self.of_layer(inside, every[i], trimmed, designs, i))
+                found = list(self.of_layer(inside, every[i], trimmed, designs, keys[i]))
                 if not network.dense and saves(inside, inside.layers[i]):
                     untrimmed = replace(places[i], trimmed=False)
-                    found += self.of_layer(inside, wide[i], untrimmed, designs, i)
+                    found += self.of_layer(inside, wide[i], untrimmed, designs, keys[i])
                 self.listed[keys[i]] = found
         return [self.listed[key] for key in keys]
 
@@ -283,32 +290,55 @@ class _Round:
         load: Load,
         now: Placement,
         designs: Mapping[str, LayerDesign],
-        index: int,
+        key: Key,
     ) -> Iterator[Way]:
-        """How a layer may be computed while all others are as given."""
-        layer = inside.layers[index]
+        """How a layer may be computed while all others are as given.
+
+        key: of the layer, its number first, and all that its ways depend on but where it and others are.
+        """
+        layer = inside.layers[key[0]]
         streams = {design.name: len(design.streams) for design in designs.values()}
         several = len(designs[layer.name].lanes) > 1
         tokens = {
             joined: load.pace(streams, joined=joined)[0]
             for joined in ((False, True) if several else (False,))
         }
-        buffers = [lane.buffer for lane in designs[layer.name].lanes]
         for channel_of in self.spreads(load):
             place = load.placed(now, channel_of)
             if place.streams > len(channel_of):
                 continue
-            design = layer_design(inside, layer, place, dict(designs))
-            lanes = zip(design.lanes, buffers, strict=True)
-            design = paired(
-                replace(design, lanes=tuple(replace(lane, buffer=b) for lane, b in lanes))
-            )
             work = load.pe_cycles(channel_of)
+            needs = self.choices(inside, layer, place, designs, key)
             for joined, paced in tokens.items():
                 own, cycles = replace(place, joined=joined), max(work, paced)
                 frames = load.frame_cycles(channel_of, streams, joined=joined)
-                for need in ring_choices(replace(design, joined=joined)):
+                for need in needs[joined]:
                     yield Way(own, work, cycles, frames, need)
+
+    def choices(
+        self,
+        inside: Network,
+        layer: Layer,
+        place: Placement,
+        designs: Mapping[str, LayerDesign],
+        key: Key,
+    ) -> tuple[Choices, Choices]:
+        """What a layer at a place needs, each lane with its own bus or all with one, by the memories of
+        its accumulators. What was asked for before, in other rounds, too, is remembered."""
+        buffers = tuple(lane.buffer for lane in designs[layer.name].lanes)
+        spread = [place.channel_of]
+        spread += [designs[s.tensor].channel_of for s in layer.sources if s.tensor in designs]
+        known = (*key, buffers, place.settings, *((of.shape, of.tobytes()) for of in spread))
+        if known not in self.needs:
+            design = layer_design(inside, layer, place, dict(designs))
+            lanes = (
+                replace(lane, buffer=buffer)
+                for lane, buffer in zip(design.lanes, buffers, strict=True)
+            )
+            design = paired(replace(design, lanes=tuple(lanes)))
+            apart, joined = (replace(design, joined=joined) for joined in (False, True))
+            self.needs[known] = ring_choices(apart), ring_choices(joined)
+        return self.needs[known]
 
     def spreads(self, load: Load) -> Iterator[Int]:
         """Channels spread over PEs, more and more.
