@@ -8,7 +8,17 @@ from torch.nn.utils import prune
 from jp_hw import models
 from jp_hw.errors import JpHwError
 from jp_hw.nn import Winner, winners
-from jp_hw.train import balance, budget, channels, losses, optimizers, pruning, qat, sensitivity, wiring
+from jp_hw.train import (
+    balance,
+    budget,
+    channels,
+    losses,
+    optimizers,
+    pruning,
+    qat,
+    sensitivity,
+    wiring,
+)
 from jp_hw.train.measure import kept_macs, measure
 
 
@@ -197,7 +207,8 @@ def test_balanced_masks_are_even_and_greedy(
 @pytest.mark.parametrize("cap", [1.0, 1.2, 50.0])
 def test_no_channel_stands_out_under_a_cap(cap: float) -> None:
     generator = torch.Generator().manual_seed(0)
-    score = torch.rand((16, 8, 3, 3), generator=generator) * torch.linspace(0.2, 1.0, 16).view(-1, 1, 1, 1)
+    score = torch.rand((16, 8, 3, 3), generator=generator)
+    score *= torch.linspace(0.2, 1.0, 16).view(-1, 1, 1, 1)
     cost = torch.rand((1, 8, 3, 3), generator=generator).expand_as(score) * 100
     score[5] = 0.0  # a channel that is gone
     free = channels.best(score, 200)

@@ -74,6 +74,6 @@ def _tell(report: "Explanation") -> None:
         uneven = slowest.busiest * slowest.pes / max(slowest.macs, 1.0)
         if slowest.bound == "MACs" and uneven > UNEVEN:
             say(
-                f"its busiest PE has {uneven:.1f} times as much to do as the mean one: no mapping of its "
-                "channels is more even, but training can make them so (channel_caps in docs/training.md)"
+                f"its busiest PE has {uneven:.1f} times as much to do as the mean one: no mapping of "
+                "its channels is more even, but training can be (channel_caps in docs/training.md)"
             )

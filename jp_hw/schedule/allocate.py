@@ -188,7 +188,9 @@ class Samples:
         self, inside: Network, inside_layer: Layer, layer: Layer, columns: Factors, wide: bool
     ) -> Load:
         """One layer's work, remembered: it depends on the columns of the layer and of what it reads."""
-        of = {name: columns.get(name, 1) for name in (layer.name, *(s.tensor for s in layer.sources))}
+        of = {
+            name: columns.get(name, 1) for name in (layer.name, *(s.tensor for s in layer.sources))
+        }
         key = (wide, *of.items())
         if key not in self.known:
             tensors = {name: interleaved(self.tensors[name], of[name]) for name in of}

@@ -8,10 +8,10 @@ from jp_hw.schedule.compiled import inlined, jit
 @inlined
 def holds(left, one, two):
     """Whether two ways' needs fit into what is left of every kind."""
+    fits = True
     for kind in range(len(left)):
-        if one[kind] + two[kind] > left[kind]:
-            return False
-    return True
+        fits &= one[kind] + two[kind] <= left[kind]
+    return fits
 
 
 @inlined
