@@ -44,6 +44,7 @@ module jp_pe #(
   localparam int EntryBits = $clog2(Entries);
   localparam int PointerBits = LastBits + FirstBits + MoreBits + StartBits;
   localparam int WordBits = TapBits + OffsetBits + WeightBits;
+  localparam int BlockPointers = PairedRoms != 0 || Columns > 64 ? 1 : 0;
 
   logic pointer_en;
   logic [ColumnBits-1:0] pointer_addr;
@@ -66,7 +67,7 @@ module jp_pe #(
     assign unused = &{1'b0, a_data, b_data};
   end else begin : g_roms
     jp_rom #(.File({Prefix, "_pointers.mem"}), .Width(PointerBits), .Depth(Columns),
-             .AddrBits(ColumnBits), .Block(Columns > 64 ? 1 : 0)) u_pointers (
+             .AddrBits(ColumnBits), .Block(BlockPointers)) u_pointers (
         .clk_i, .en_i(pointer_en), .addr_i(pointer_addr), .data_o(pointer)
     );
     jp_rom #(.File({Prefix, "_weights.mem"}), .Width(WordBits), .Depth(Entries),
@@ -95,7 +96,7 @@ module jp_pe #(
       .AccBits(AccBits),
       .BlockRing(BlockRing),
       .FifoDepth(FifoDepth),
-      .EarlyQueues(Buses > 1 || (PairedRoms == 0 && Columns <= 64) ? 1 : 0)
+      .EarlyQueues(Buses > 1 || BlockPointers == 0 ? 1 : 0)
   ) u_core (
       .clk_i, .rst_ni,
       .work_valid_i, .work_ready_o, .work_i,
