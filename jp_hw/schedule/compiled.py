@@ -8,8 +8,9 @@ from typing import Any
 
 import numba
 
-OPTIONS: dict[str, Any] = {"cache": True, "_nrt": False}
-"""Without numba's reference counts, which took half of the time: nothing compiled makes an array."""
+OPTIONS: dict[str, Any] = {"cache": True, "nogil": True, "_nrt": False}
+"""Threads can run it side by side (`parallel`). Without numba's reference counts, which took half of the
+time: nothing compiled makes an array."""
 jit = numba.njit(**OPTIONS)
 inlined = numba.njit(inline="always", **OPTIONS)
 """For what is called in every cycle: arrays as arguments took a third of the time."""

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from jp_hw.boards import KINDS, Board, Budget
 from jp_hw.ir import Int, Layer, Network
+from jp_hw.schedule import parallel
 from jp_hw.schedule.allocate import MAX_STREAMS, Allocation, Load, Samples, allocation
 from jp_hw.schedule.assign import assign
 from jp_hw.schedule.build import Placement, build_layers, layer_design, saves
@@ -123,7 +124,7 @@ def exchange(
     needs: Needs = {}
     for _ in range(ROUNDS):
         found = _Round(network, samples, limits, best, needs).best()
-        judged = [judge(mix) for mix in found]
+        judged = parallel.each(judge, found)
         least = min(judged, default=cycles)
         if least >= cycles:
             break

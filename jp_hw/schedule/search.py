@@ -11,6 +11,7 @@ from typing import Any
 
 from jp_hw.boards import Board, Budget
 from jp_hw.ir import Network
+from jp_hw.schedule import parallel
 from jp_hw.schedule.allocate import (
     WORTH,
     Allocation,
@@ -187,21 +188,20 @@ def _roomier(found: Allocation, board: Board) -> Found:
     flow, budget = _flow(found, images), board.budget.usable
     cycles = run_traffic(flow, found.layers).cycles_per_image
     for _ in range(0 if found.candidates.network.dense else ROOM_ROUNDS):
-        before = cycles
-        for (kind, size), name in product(ROOM, found.order[:ROOM_TRIES]):
-            own = next(layer for layer in found.layers if layer.name == name)
-            if size <= getattr(own, kind) or not _may_have(own, kind, size):
-                continue
-            layers = _with_room(found, name, kind, size, budget)
-            if estimate(layers).exceeds(budget):
-                continue
-            faster = run_traffic(flow, layers).cycles_per_image
-            if faster <= ROOM_GAIN * cycles:
-                places = [
-                    replace(place, slack=own.slack, queue=own.fifo_depth, winners=own.winner_depth)
-                    for place, own in zip(found.places, layers, strict=True)
-                ]
-                found, cycles = replace(found, layers=layers, places=places), faster
+        before, choices, at = cycles, list(product(ROOM, found.order[:ROOM_TRIES])), 0
+        while at < len(choices):
+            tried: list[tuple[int, tuple[LayerDesign, ...]]] = []
+            while at < len(choices) and len(tried) < parallel.CORES:
+                (kind, size), name = choices[at]
+                at += 1
+                layers = _with_room(found, name, kind, size, budget)
+                if layers is not None:
+                    tried.append((at, layers))
+            judged = parallel.each(lambda one: run_traffic(flow, one[1]).cycles_per_image, tried)
+            for (behind, layers), faster in zip(tried, judged, strict=True):
+                if faster <= ROOM_GAIN * cycles:  # the others are tried again, beside this one
+                    found, cycles, at = _with_layers(found, layers), faster, behind
+                    break
         if cycles == before:
             break
     return Found(found, cycles * _worth(found))
@@ -216,14 +216,27 @@ def _may_have(layer: LayerDesign, kind: str, size: int) -> bool:
 
 def _with_room(
     found: Allocation, name: str, kind: str, size: int, budget: Budget
-) -> tuple[LayerDesign, ...]:
-    """The layers with more room for what waits in one of them."""
+) -> tuple[LayerDesign, ...] | None:
+    """The layers with more room for what waits in one of them; None where that cannot be."""
+    own = next(layer for layer in found.layers if layer.name == name)
+    if size <= getattr(own, kind) or not _may_have(own, kind, size):
+        return None
     more: dict[str, Any] = {kind: size}
     roomy = tuple(
         replace(layer, block_ring=False, **(more if layer.name == name else {}))
         for layer in found.layers
     )
-    return with_memories(with_buffers(found.candidates.network, roomy), budget)
+    layers = with_memories(with_buffers(found.candidates.network, roomy), budget)
+    return None if estimate(layers).exceeds(budget) else layers
+
+
+def _with_layers(found: Allocation, layers: tuple[LayerDesign, ...]) -> Allocation:
+    """The allocation with the room that layers have."""
+    places = [
+        replace(place, slack=own.slack, queue=own.fifo_depth, winners=own.winner_depth)
+        for place, own in zip(found.places, layers, strict=True)
+    ]
+    return replace(found, layers=layers, places=places)
 
 
 def _simulated(allocation: Allocation) -> float:
