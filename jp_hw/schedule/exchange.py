@@ -66,7 +66,7 @@ ROUNDS = 8
 """Ways are listed so many times, as long as that pays: each time only those around what was found, and
 what a layer costs depends on how its neighbours are computed."""
 PAYS = 0.99
-"""Another round follows when one left no more of the cycles than that."""
+"""Another round follows when one left no more of the cost than that."""
 SHAPES = 4
 """Of so many shapes, the most promising ones, mixes are built in a round, two at most of each."""
 POLISHED = (1.0, 0.995, 0.99, 0.98)
@@ -115,21 +115,22 @@ def exchange(
 ) -> Allocation:
     """An allocation of fewer cycles that the board holds, or the same one.
 
-    network: without interleaved columns. pes: at most so many in all. judge: cycles of an allocation.
+    network: without interleaved columns. pes: at most so many in all. judge: what an allocation
+    costs.
     """
     usable = board.budget.usable
     budget = usable.model_copy(update={"bram18": int(TAKEN * usable.bram18)})
     limits = Limits(budget, usable.dsp if pes is None else pes)
-    best, cycles = start, judge(start)
+    best, cost = start, judge(start)
     needs: Needs = {}
     for _ in range(ROUNDS):
         found = _Round(network, samples, limits, best, needs).best()
         judged = parallel.each(judge, found)
-        least = min(judged, default=cycles)
-        if least >= cycles:
+        least = min(judged, default=cost)
+        if least >= cost:
             break
-        pays = least <= PAYS * cycles
-        best, cycles = found[judged.index(least)], least
+        pays = least <= PAYS * cost
+        best, cost = found[judged.index(least)], least
         if not pays:
             break
     return best

@@ -123,7 +123,7 @@ def search(network: Network, board: Board, pes: int | None) -> Allocation:
             best, queue = found, _worth_widening(other)
     roomiest: Found | None = None
     start = _allocating(best.allocation.candidates, board)({})
-    options = [best.allocation, exchange(network, samples, board, pes, start, _simulated)]
+    options = [best.allocation, exchange(network, samples, board, pes, start, _cost)]
     for option in sorted(options, key=_promise):
         if roomiest is None or _promise(option) < HOPELESS * roomiest.cost:
             roomy = _roomier(option, board)
@@ -239,12 +239,13 @@ def _with_layers(found: Allocation, layers: tuple[LayerDesign, ...]) -> Allocati
     return replace(found, layers=layers, places=places)
 
 
-def _simulated(allocation: Allocation) -> float:
-    """Cycles per image of the samples that the simulation may have, or as predicted."""
+def _cost(allocation: Allocation) -> float:
+    """What an allocation costs, by the cycles that the simulation finds if it may, or as predicted."""
     images = _images(allocation)
     if images < 2:
-        return allocation.expected
-    return run_traffic(_flow(allocation, images), allocation.layers).cycles_per_image
+        return allocation.expected * _worth(allocation)
+    cycles = run_traffic(_flow(allocation, images), allocation.layers).cycles_per_image
+    return cycles * _worth(allocation)
 
 
 def _promise(allocation: Allocation) -> float:
