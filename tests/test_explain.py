@@ -8,13 +8,14 @@ import pytest
 from networks import Convolution, chain, mlp
 from typer.testing import CliRunner
 
-from jp_hw import boards
+from jp_hw import boards, golden
 from jp_hw.build import emit
 from jp_hw.cli import app
 from jp_hw.cli.schedule import _tell
 from jp_hw.ir import Network, Shape
 from jp_hw.macs import count
 from jp_hw.schedule import Placement, place, schedule
+from jp_hw.schedule.allocate import loads
 from jp_hw.schedule.cycles import simulate_cycles
 from jp_hw.schedule.explain import Explanation, LayerReport, explain
 
@@ -89,14 +90,32 @@ def test_the_command(tmp_path: Path) -> None:
     assert f"{slowest} bounds it by MACs" in told and "over 3 images" in told
 
 
-@pytest.mark.parametrize(("busiest", "hinted"), [(100.0, False), (190.0, True)])
+@pytest.mark.parametrize(
+    ("channels", "uneven", "hinted"), [(1, 1.1, False), (1, 1.9, True), (2, 1.9, False)]
+)
 def test_a_layer_of_uneven_channels_gets_a_hint(
-    busiest: float, hinted: bool, capsys: pytest.CaptureFixture[str]
+    channels: int, uneven: float, hinted: bool, capsys: pytest.CaptureFixture[str]
 ) -> None:
     layer = LayerReport(
-        "conv", 4, 1, 1, 1, True, False, 400.0, busiest, 20, 50.0, "MACs", 0.5, None
+        "conv", 4, channels, 1, 1, True, False, 400.0, 190.0, uneven, 20, 50.0, "MACs", 0.5, None
     )
     _tell(Explanation(2, 210.0, 220.0, 220, 30, 0.5, "conv", (layer,)))
     told = " ".join(capsys.readouterr().out.split())
-    assert f"conv bounds it by MACs: at least {busiest + 20:.0f} cycles" in told
-    assert ("its busiest PE has 1.9 times as much to do as the mean one" in told) == hinted
+    assert "conv bounds it by MACs: at least 210 cycles" in told
+    assert ("its busiest channel has 1.9 times as much to do as the mean one" in told) == hinted
+
+
+@pytest.mark.parametrize("trimmed", [True, False])
+def test_unevenness_is_that_of_the_channels(trimmed: bool) -> None:
+    """With what lies beside the map, where that is computed."""
+    network = busy()
+    placements = [
+        Placement(np.arange(n).reshape(-1, 1), trimmed=trimmed) for n in (8, 8, network.classes)
+    ]
+    images = many(network)
+    report = explain(place(network, BOARD, 100.0, placements), images)
+    untrimmed = [] if trimmed else [layer.name for layer in network.layers]
+    every = loads(network, golden.tensors(network, images), untrimmed)
+    for layer, load in zip(report.layers, every, strict=True):
+        assert layer.uneven == pytest.approx(load.work.max(1).mean() / load.work.mean())
+        assert layer.uneven > 1.0

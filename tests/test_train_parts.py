@@ -215,17 +215,35 @@ def test_no_channel_stands_out_under_a_cap(cap: float) -> None:
     mask = channels.capped(score, cost, 200, cap)
     macs, of_channels = (free * cost).sum(), (mask * cost).flatten(1).sum(1)
     assert not mask[5].any()
-    assert macs - 16 * 100 <= of_channels.sum() <= macs * (1 + 1e-5)
-    assert of_channels.max() <= cap * macs / 15 * (1 + 1e-5)
+    assert macs - 100 <= of_channels.sum() <= macs * (1 + 1e-5)
+    assert of_channels.max() <= cap * macs / 15 + 50
     if cap == 1.0:
-        assert of_channels[score.flatten(1).any(1)].min() >= macs / 15 - 100
+        assert of_channels[score.flatten(1).any(1)].min() >= macs / 15 - 50 - 100
     for row, kept in zip(score.flatten(1), mask.flatten(1).bool(), strict=True):
         assert not kept.any() or row[kept].min() > row[~kept].max()  # each channel's best
     if cap == 50.0:
         assert torch.equal(mask, free)
-    again = channels.capped(score * mask, cost, 100, cap)
-    assert (again <= mask).all()
-    assert again.any()
+
+
+@pytest.mark.parametrize("cap", [1.0, 1.2])
+def test_caps_do_not_wear_a_layer_away(cap: float) -> None:
+    """A schedule sets masks many times, while costs move a little."""
+    generator = torch.Generator().manual_seed(1)
+    score = torch.rand((24, 16, 3, 3), generator=generator)
+    score *= torch.linspace(0.3, 1.0, 24).view(-1, 1, 1, 1)
+    cost = torch.rand((1, 16, 3, 3), generator=generator).expand_as(score)
+    mask = torch.ones_like(score)
+    for step in range(150):
+        count = round(score.numel() * pruning.cubic(0.1, step / 100))
+        if count < int(mask.sum()):
+            moved = cost * (1 + 0.05 * torch.rand((1, 16, 1, 1), generator=generator))
+            mask = channels.capped(score * mask, moved, count, cap)
+    free = channels.best(score, round(score.numel() * 0.1))
+    of_channels = (mask * cost).flatten(1).sum(1)
+    assert of_channels.sum() >= 0.9 * (free * cost).sum()
+    mean = of_channels[of_channels > 0].mean()
+    assert of_channels.max() <= 1.1 * cap * mean + 1.0
+    assert (free * cost).flatten(1).sum(1).max() > 1.4 * cap * mean
 
 
 def test_masks_of_torch_prune_are_accepted() -> None:

@@ -10,8 +10,8 @@ from jp_hw.cli.output import percent, print_json, say, table
 if TYPE_CHECKING:
     from jp_hw.schedule.explain import Explanation, LayerReport
 
-UNEVEN = 1.2
-"""So many times the mean PE's work, and the busiest one's is worth a hint."""
+HINT = 1.2
+"""Of PEs with a channel each, so many times the mean one's work is worth a hint."""
 
 
 def schedule(
@@ -71,9 +71,8 @@ def _tell(report: "Explanation") -> None:
         say(f"the input bounds it: its beats take {report.input} cycles per image")
     else:
         say(f"{slowest.name} bounds it by {slowest.bound}: at least {slowest.cycles:.0f} cycles")
-        uneven = slowest.busiest * slowest.pes / max(slowest.macs, 1.0)
-        if slowest.bound == "MACs" and uneven > UNEVEN:
+        if slowest.bound == "MACs" and slowest.channels == 1 and slowest.uneven > HINT:
             say(
-                f"its busiest PE has {uneven:.1f} times as much to do as the mean one: no mapping of "
-                "its channels is more even, but training can be (channel_caps in docs/training.md)"
+                f"its busiest channel has {slowest.uneven:.1f} times as much to do as the mean one: "
+                "networks can be trained to have even ones (channel_caps in docs/training.md)"
             )

@@ -193,7 +193,8 @@ class Samples:
         }
         key = (wide, *of.items())
         if key not in self.known:
-            tensors = {name: interleaved(self.tensors[name], of[name]) for name in of}
+            read = {source.tensor for source in layer.sources}
+            tensors = {name: interleaved(self.tensors[name], of[name]) for name in read}
             work = self._channels(layer, of[layer.name], wide)
             self.known[key] = load_of(inside, inside_layer, tensors, work)
         return self.known[key]

@@ -1,7 +1,7 @@
 """How the scheduler's inner loops are compiled; importing numba takes a second.
 
-Compiled code is kept in `__pycache__` until its own file changes: who changes a constant that it imports
-must delete `*.nbi` there.
+Compiled code is kept in `__pycache__` until its own file changes: who changes a constant that it
+imports, or the options here, must delete `*.nbi` there.
 """
 
 from typing import Any

@@ -3,6 +3,7 @@
 Every function advances one kind of unit by one cycle from the registers of the cycle before, so units
 are visited from the output to the input. A word is a token's id, MARKER, or NONE; ids index the
 tables of `traffic.Traffic`. PEs in a long column, or without work, sleep until something can happen.
+Threads may simulate a design each.
 """
 
 # mypy: disable-error-code="no-untyped-def"

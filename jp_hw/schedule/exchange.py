@@ -113,7 +113,7 @@ def exchange(
     start: Allocation,
     judge: Callable[[Allocation], float],
 ) -> Allocation:
-    """An allocation of fewer cycles that the board holds, or the same one.
+    """An allocation that the board holds and that costs less, as `judge` says, or the same one.
 
     network: without interleaved columns. pes: at most so many in all. judge: what an allocation
     costs.
@@ -294,10 +294,7 @@ class _Round:
         designs: Mapping[str, LayerDesign],
         key: Key,
     ) -> Iterator[Way]:
-        """How a layer may be computed while all others are as given.
-
-        key: of the layer, its number first, and all that its ways depend on but where it and others are.
-        """
+        """How a layer may be computed while all others are as given. key: the layer's."""
         layer = inside.layers[key[0]]
         streams = {design.name: len(design.streams) for design in designs.values()}
         several = len(designs[layer.name].lanes) > 1
@@ -330,7 +327,12 @@ class _Round:
         buffers = tuple(lane.buffer for lane in designs[layer.name].lanes)
         spread = [place.channel_of]
         spread += [designs[s.tensor].channel_of for s in layer.sources if s.tensor in designs]
-        known = (*key, buffers, place.settings, *((of.shape, of.tobytes()) for of in spread))
+        known = (
+            *key,
+            buffers,
+            replace(place, joined=False).settings,
+            *((of.shape, of.tobytes()) for of in spread),
+        )
         if known not in self.needs:
             design = layer_design(inside, layer, place, dict(designs))
             lanes = (

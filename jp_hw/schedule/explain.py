@@ -23,11 +23,11 @@ class LayerReport:
 
     channels: output channels (times interleaved columns) per PE. trimmed: whether nothing beside the
     map is computed. joined: whether its lanes share a bus. macs: of all PEs, those within the map;
-    busiest: all MACs of the PE that has most on an image; drain: cycles in which a PE reads sums out;
-    tokens: cycles of the tokens on its slowest bus, row markers included. bound: what its cycles come
-    from. utilization: MACs / (PEs x cycles per image). one_more: share of the layer's own cycles that
-    one more PE (or, bound by tokens, twice the streams) would save at best, None where there are no
-    more channels.
+    busiest: all MACs of the PE that has most on an image; uneven: so many times the mean PE's; drain:
+    cycles in which a PE reads sums out; tokens: cycles of the tokens on its slowest bus, row markers
+    included. bound: what its cycles come from. utilization: MACs / (PEs x cycles per image). one_more:
+    share of the layer's own cycles that one more PE (or, bound by tokens, twice the streams) would
+    save at best, None where there are no more channels.
     """
 
     name: str
@@ -39,6 +39,7 @@ class LayerReport:
     joined: bool
     macs: float
     busiest: float
+    uneven: float
     drain: int
     tokens: float
     bound: Bound
@@ -126,6 +127,7 @@ def _layer(
         layer.joined,
         macs,
         work - drain,
+        (work - drain) * layer.pes / max(float(load.work.sum(1).mean()), 1.0),
         drain,
         tokens,
         bound,

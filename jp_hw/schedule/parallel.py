@@ -7,8 +7,12 @@ from typing import TypeVar
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
-CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-"""Those that this process may use."""
+MOST = 8
+"""More is tried in vain too often, where the first success ends it."""
+CORES = min(
+    MOST, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+)
+"""Those that are used."""
 
 
 def each(work: Callable[[Item], Result], items: Sequence[Item]) -> list[Result]:

@@ -6,6 +6,7 @@ cycle simulation of a few samples tells. So that judges.
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import product
 from typing import Any
 
@@ -98,11 +99,15 @@ def search(network: Network, board: Board, pes: int | None) -> Allocation:
     """
     samples = measured(network)
     try:
-        best = _deepened(_allocating(candidates(network, samples, pes), board))
+        arrange = _allocating(candidates(network, samples, pes), board)
+        first = arrange({})
     except DoesNotFit:
         if network.dense:
             raise
-        best = _deepened(_allocating(candidates(network, samples, pes, trimmed=False), board))
+        arrange = _allocating(candidates(network, samples, pes, trimmed=False), board)
+        first = arrange({})
+    images = _images(first)
+    best = _deepened(arrange, first, images)
     tried: set[tuple[tuple[str, int], ...]] = set()
     queue = [] if network.dense else _worth_widening(best.allocation)
     while queue and len(tried) < (FULL_TRIES if best.allocation.full else TRIES):
@@ -118,15 +123,16 @@ def search(network: Network, board: Board, pes: int | None) -> Allocation:
             continue
         if other.cycles * _worth(other) >= best.cost:
             continue  # not even if nothing ever waited
-        found = _deepened(arrange)
+        found = _deepened(arrange, other, images)
         if found.cost < best.cost:
             best, queue = found, _worth_widening(other)
     roomiest: Found | None = None
     start = _allocating(best.allocation.candidates, board)({})
-    options = [best.allocation, exchange(network, samples, board, pes, start, _cost)]
+    judge = partial(_cost, images=images)
+    options = [best.allocation, exchange(network, samples, board, pes, start, judge)]
     for option in sorted(options, key=_promise):
         if roomiest is None or _promise(option) < HOPELESS * roomiest.cost:
-            roomy = _roomier(option, board)
+            roomy = _roomier(option, board, images)
             roomiest = roomy if roomiest is None or roomy.cost < roomiest.cost else roomiest
     return (roomiest or best).allocation
 
@@ -140,15 +146,13 @@ def _worth_widening(allocation: Allocation) -> list[str]:
     return slowest + [name for name in allocation.uneven if name not in slowest]
 
 
-def _deepened(arrange: Arrange) -> Found:
-    """The allocation with deeper queues, as far as that makes it faster: the deepest that LUTs hold in
-    all layers, then block RAM in the slowest ones.
+def _deepened(arrange: Arrange, best: Allocation, images: int) -> Found:
+    """An allocation with deeper queues, as far as that makes it faster than the best without: the
+    deepest that LUTs hold in all layers, then block RAM in the slowest ones.
 
     They may cost PEs. And only neighbours on a map, which share their channels, keep some PEs busy
     while others wait.
     """
-    best = arrange({})
-    images = _images(best)
     if images < 2:
         return Found(best, best.cycles * _worth(best))
     flow = _flow(best, images)
@@ -176,15 +180,14 @@ def _deepened(arrange: Arrange) -> Found:
     return Found(best, cycles * _worth(best))
 
 
-def _roomier(found: Allocation, board: Board) -> Found:
+def _roomier(found: Allocation, board: Board, images: int) -> Found:
     """The allocation with more room for what waits in some layers, as far as that makes it faster.
 
     It takes what is left of the board. Layers then wait less for one another where they have more to do
     in one part of a frame than in another.
     """
-    images = _images(found)
     if images < 2:
-        return Found(found, found.cycles * _worth(found))
+        return Found(found, _promise(found))
     flow, budget = _flow(found, images), board.budget.usable
     cycles = run_traffic(flow, found.layers).cycles_per_image
     for _ in range(0 if found.candidates.network.dense else ROOM_ROUNDS):
@@ -239,11 +242,10 @@ def _with_layers(found: Allocation, layers: tuple[LayerDesign, ...]) -> Allocati
     return replace(found, layers=layers, places=places)
 
 
-def _cost(allocation: Allocation) -> float:
-    """What an allocation costs, by the cycles that the simulation finds if it may, or as predicted."""
-    images = _images(allocation)
+def _cost(allocation: Allocation, images: int) -> float:
+    """What an allocation costs, by the cycles of so many samples; as predicted, if less than two."""
     if images < 2:
-        return allocation.expected * _worth(allocation)
+        return _promise(allocation)
     cycles = run_traffic(_flow(allocation, images), allocation.layers).cycles_per_image
     return cycles * _worth(allocation)
 
@@ -258,7 +260,7 @@ def _worth(allocation: Allocation) -> float:
 
 
 def _images(allocation: Allocation) -> int:
-    """How many samples the simulation may have."""
+    """How many samples the simulation may have, of this allocation and all that are compared with it."""
     samples = len(allocation.candidates.network.samples)
     pes = sum(layer.pes for layer in allocation.layers)
     most = min(CYCLES, PE_CYCLES / pes)

@@ -1,8 +1,6 @@
 """Masks under which no output channel causes many more MACs than the others of its layer.
 
-A PE that computes a single output channel cannot share its work: the channel that causes most MACs
-is then its layer's time, however channels are assigned. Of several channels per PE an assignment
-can even out what is left.
+That is for layers that are spread over one PE per channel: docs/training.md says when it pays.
 """
 
 import torch
@@ -22,14 +20,17 @@ def capped(score: Tensor, cost: Tensor, count: int, cap: float) -> Tensor:
 
     ``score``: >= 0, of a weight's shape (out, in / groups, ...), 0 where a weight is pruned for
     good; ``cost``: expected MACs that each weight causes, of the same shape. The mask costs no more MACs
-    than the ``count`` highest scores would, and no output channel more than ``cap`` times the mean
-    of the channels that have weights: beyond that its lowest scores make way for those of others.
+    than the ``count`` highest scores would, and an output channel no more than ``cap`` times the mean
+    of the channels that have weights, to the nearest weight: beyond that its lowest scores make way for
+    those of others. (Were it never more, channels would end below the mean, and each time that masks
+    are set anew the mean would fall with them.)
     """
     prices, rows = cost.flatten(1).double(), score.flatten(1)
     macs = (best(rows, count) * prices).sum()
     most = cap * macs / max(1, int((rows > 0).any(1).sum()))
     ranked = rows.argsort(dim=1, descending=True, stable=True)
-    within = prices.gather(1, ranked).cumsum(1) <= most
+    price = prices.gather(1, ranked)
+    within = price.cumsum(1) - 0.5 * price < most
     allowed = rows * torch.zeros_like(rows).scatter(1, ranked, within.to(rows.dtype))
     order = allowed.flatten().argsort(descending=True, stable=True)
     fits = prices.flatten()[order].cumsum(0) <= macs

@@ -80,8 +80,9 @@ class TrainConfig(BaseModel):
     - ``sensitivity``: held-out images for that analysis, 0 for none.
     - ``balance``: every input channel keeps as many weights in each of so many groups of output
       channels (channel k is in group k % balance); 1 leaves them free.
-    - ``channel_caps``: no output channel of a layer keeps weights that cause more than so many
-      times the mean MACs of its channels, one value per weight layer, 0 for any (see ``channels``).
+    - ``channel_caps``: when weights go, no output channel of a layer keeps what causes more than so
+      many times the mean MACs of its channels, to the nearest weight; one value per weight layer,
+      0 for any (see ``channels``).
     - ``input_theta``: static threshold of the input Winner (pixels as 0..1) after the baseline.
     - ``input_channels``: share of the network's input channels (pixels) that keep any weight.
     - ``trim``: at the end of the run, with the static thresholds in place, the weights worth least go

@@ -125,7 +125,7 @@ def prune_to(
     Input channels are ranked by the energy (sum of squared scores) of their weights. Weights
     pruned before stay pruned; ties are cut, so the count is exact; with ``balance`` groups it is
     the nearest multiple (see ``balance.balanced``), and with a ``cap`` on the output channels, which
-    needs each weight's ``cost``, what costs as much (see ``channels.capped``).
+    needs each weight's ``cost``, what costs no more MACs (see ``channels.capped``).
     """
     mask = mask_of(layer)
     if channels < 1.0:
@@ -136,7 +136,8 @@ def prune_to(
     count = max(1, round(density * score.numel()))
     if balance > 1:
         mask.copy_(balanced(score, groups_of(layer), density, balance))
-    elif cap and cost is not None:
+    elif cap:
+        assert cost is not None
         mask.copy_(capped(score, cost, count, cap))
     else:
         mask.copy_(best(score, count))

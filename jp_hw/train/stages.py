@@ -229,23 +229,27 @@ def prune(state: RunState, progress: float) -> None:
     densities = _densities(state, scores, costs, share)
     channels = pruning.cubic(config.input_channels, share)
     for index, (name, density) in enumerate(zip(state.layers, densities, strict=True)):
-        _prune_layer(state, name, scores[name], costs[name], density, 1.0 if index else channels)
+        mask = mask_of(state.layers[name])
+        falls = round(density * mask.numel()) < int(mask.sum())  # else caps would wear it away
+        part = 1.0 if index else channels
+        _prune_layer(state, name, scores[name], costs[name], density, part, capped=falls)
 
 
 def _prune_layer(
-    state: RunState, name: str, score: Tensor, cost: Tensor, density: float, channels: float = 1.0
+    state: RunState,
+    name: str,
+    score: Tensor,
+    cost: Tensor,
+    density: float,
+    channels: float = 1.0,
+    *,
+    capped: bool = True,
 ) -> None:
     """One layer's mask, even in what the config wants to be even."""
-    caps = dict(zip(state.layers, state.config.channel_caps or (), strict=False))
-    pruning.prune_to(
-        state.layers[name],
-        score,
-        density,
-        channels,
-        state.config.balance,
-        cost,
-        caps.get(name, 0.0),
-    )
+    config = state.config
+    caps = dict(zip(state.layers, config.channel_caps or (), strict=False)) if capped else {}
+    layer, cap = state.layers[name], caps.get(name, 0.0)
+    pruning.prune_to(layer, score, density, channels, config.balance, cost, cap)
 
 
 @torch.no_grad()
@@ -253,9 +257,9 @@ def trim(state: RunState, images: Tensor) -> int:
     """Prune what exceeds the share of MACs that the config asks for; return how many weights went.
 
     ``images``: float calibration images (N, C, H, W). MACs are counted on them with the Winners as
-    they are; a layer keeps at least ``density_floor`` of its weights. No-op where nothing exceeds.
-    Balanced masks stay balanced: their weights go in whole sets, until that is enough; and channels
-    come under their caps again.
+    they are; a layer keeps at least ``density_floor`` of its weights. No-op where nothing exceeds, but
+    that channels come under their caps again. Balanced masks stay balanced: their weights go in whole
+    sets, until that is enough.
     """
     config = state.config
     assert config.macs is not None
@@ -270,7 +274,7 @@ def trim(state: RunState, images: Tensor) -> int:
 
     wanted = aim = config.macs * state.dense_macs
     before = weights()
-    uneven = bool(config.channel_caps)
+    uneven = any(config.channel_caps or ())
     for _ in range(TRIM_STEPS):
         if macs() <= wanted and not uneven:
             break
