@@ -221,15 +221,19 @@ class _Round:
         return {layer.name: n for layer, (n, _) in zip(self.network.layers, shape, strict=True)}
 
     def neighbours(self, shape: Shape) -> Iterator[Shape]:
-        """With twice or half as many columns or streams of one layer."""
+        """With twice or half as many columns of one heavy or slow layer, or streams, also of one that
+        such a layer reads."""
         heavy = sorted(self.start.layers, key=lambda layer: -layer_resources(layer).lut)
         some = {layer.name for layer in heavy[:HEAVY]} | set(self.start.order[:HEAVY])
+        read = {
+            s.tensor for layer in self.network.layers if layer.name in some for s in layer.sources
+        }
         for i, layer in enumerate(self.network.layers):
             columns, streams = shape[i]
             others = (
                 [(n, streams) for n in (2 * columns, columns // 2)] if layer.name in some else []
             )
-            if layer.requantize is not None:
+            if layer.requantize is not None and layer.name in some | read:
                 others += [(columns, n) for n in (2 * streams, streams // 2)]
             for n, parts in others:
                 if 1 <= n <= MOST and 1 <= parts <= MAX_STREAMS and fault(layer, n) is None:
