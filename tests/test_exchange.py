@@ -1,5 +1,6 @@
 """What layers exchange on a full board: never slower, never more than the board or --pes allow."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import cache
 from itertools import product
@@ -33,8 +34,8 @@ def small_board(**budget: int) -> Board:
     return BOARD.model_copy(update={"budget": BOARD.budget.model_copy(update=budget)})
 
 
-def expected(allocation: Allocation) -> float:
-    return allocation.expected
+def expected(allocations: Sequence[Allocation]) -> list[float]:
+    return [each.expected for each in allocations]
 
 
 @cache
@@ -68,9 +69,9 @@ def test_the_judge_has_the_last_word() -> None:
     network, board = NETWORKS["wide"], small_board(**BUDGETS["block RAM"])
     seen: list[float] = []
 
-    def unmoved(allocation: Allocation) -> float:
-        seen.append(allocation.expected)
-        return 1.0
+    def unmoved(allocations: Sequence[Allocation]) -> list[float]:
+        seen.extend(expected(allocations))
+        return [1.0] * len(allocations)
 
     assert exchange(network, measured(network), board, None, start, unmoved) is start
     assert found is not start

@@ -2,7 +2,6 @@
 
 import threading
 from dataclasses import replace
-from functools import partial
 from typing import Any
 
 import pytest
@@ -77,8 +76,7 @@ def test_the_exchange_finds_the_same_on_any_number_of_cores_and_without_memory(
 
             monkeypatch.setattr(exchange._Round, "choices", choices)
         start = allocate(candidates(network, samples, None), board)
-        judge = partial(search._cost, images=4)
-        best = exchange.exchange(network, samples, board, None, start, judge)
+        best = exchange.exchange(network, samples, board, None, start, search._costs)
         assert best is not start
         found.append([layer.channel_of.tolist() for layer in best.layers])
     assert found[0] == found[1] == found[2]

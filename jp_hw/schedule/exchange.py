@@ -19,7 +19,6 @@ from numpy.typing import NDArray
 
 from jp_hw.boards import KINDS, Board, Budget
 from jp_hw.ir import Int, Layer, Network
-from jp_hw.schedule import parallel
 from jp_hw.schedule.allocate import MAX_STREAMS, Allocation, Load, Samples, allocation
 from jp_hw.schedule.assign import assign
 from jp_hw.schedule.build import Placement, build_layers, layer_design, saves
@@ -111,27 +110,26 @@ def exchange(
     board: Board,
     pes: int | None,
     start: Allocation,
-    judge: Callable[[Allocation], float],
+    judge: Callable[[Sequence[Allocation]], list[float]],
 ) -> Allocation:
     """An allocation that the board holds and that costs less, as `judge` says, or the same one.
 
-    network: without interleaved columns. pes: at most so many in all. judge: what an allocation
-    costs.
+    network: without interleaved columns. pes: at most so many in all. judge: what
+    allocations cost, which are compared.
     """
     usable = board.budget.usable
     budget = usable.model_copy(update={"bram18": int(TAKEN * usable.bram18)})
     limits = Limits(budget, usable.dsp if pes is None else pes)
-    best, cost = start, judge(start)
+    best = start
     needs: Needs = {}
     for _ in range(ROUNDS):
         found = _Round(network, samples, limits, best, needs).best()
-        judged = parallel.each(judge, found)
+        cost, *judged = judge([best, *found])
         least = min(judged, default=cost)
         if least >= cost:
             break
-        pays = least <= PAYS * cost
-        best, cost = found[judged.index(least)], least
-        if not pays:
+        best = found[judged.index(least)]
+        if least > PAYS * cost:
             break
     return best
 
@@ -368,7 +366,7 @@ class _Round:
             if found <= high and (other or found < STEP[near] * last):
                 last, fewest, before = min(last, found), slots, pes
                 yield channel_of
-            if ideal < low:
+            if last < low:
                 return
 
     def built(self, shape: Shape, ways: Sequence[Way]) -> Allocation | None:

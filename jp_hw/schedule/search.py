@@ -99,15 +99,11 @@ def search(network: Network, board: Board, pes: int | None) -> Allocation:
     """
     samples = measured(network)
     try:
-        arrange = _allocating(candidates(network, samples, pes), board)
-        first = arrange({})
+        best = _deepened(_allocating(candidates(network, samples, pes), board))
     except DoesNotFit:
         if network.dense:
             raise
-        arrange = _allocating(candidates(network, samples, pes, trimmed=False), board)
-        first = arrange({})
-    images = _images(first)
-    best = _deepened(arrange, first, images)
+        best = _deepened(_allocating(candidates(network, samples, pes, trimmed=False), board))
     tried: set[tuple[tuple[str, int], ...]] = set()
     queue = [] if network.dense else _worth_widening(best.allocation)
     while queue and len(tried) < (FULL_TRIES if best.allocation.full else TRIES):
@@ -123,13 +119,13 @@ def search(network: Network, board: Board, pes: int | None) -> Allocation:
             continue
         if other.cycles * _worth(other) >= best.cost:
             continue  # not even if nothing ever waited
-        found = _deepened(arrange, other, images)
+        found = _deepened(arrange)
         if found.cost < best.cost:
             best, queue = found, _worth_widening(other)
     roomiest: Found | None = None
     start = _allocating(best.allocation.candidates, board)({})
-    judge = partial(_cost, images=images)
-    options = [best.allocation, exchange(network, samples, board, pes, start, judge)]
+    options = [best.allocation, exchange(network, samples, board, pes, start, _costs)]
+    images = _images(options)
     for option in sorted(options, key=_promise):
         if roomiest is None or _promise(option) < HOPELESS * roomiest.cost:
             roomy = _roomier(option, board, images)
@@ -146,13 +142,15 @@ def _worth_widening(allocation: Allocation) -> list[str]:
     return slowest + [name for name in allocation.uneven if name not in slowest]
 
 
-def _deepened(arrange: Arrange, best: Allocation, images: int) -> Found:
+def _deepened(arrange: Arrange) -> Found:
     """An allocation with deeper queues, as far as that makes it faster than the best without: the
     deepest that LUTs hold in all layers, then block RAM in the slowest ones.
 
     They may cost PEs. And only neighbours on a map, which share their channels, keep some PEs busy
     while others wait.
     """
+    best = arrange({})
+    images = _images([best])
     if images < 2:
         return Found(best, best.cycles * _worth(best))
     flow = _flow(best, images)
@@ -242,6 +240,11 @@ def _with_layers(found: Allocation, layers: tuple[LayerDesign, ...]) -> Allocati
     return replace(found, layers=layers, places=places)
 
 
+def _costs(allocations: Sequence[Allocation]) -> list[float]:
+    """What allocations cost that are to be compared."""
+    return parallel.each(partial(_cost, images=_images(allocations)), allocations)
+
+
 def _cost(allocation: Allocation, images: int) -> float:
     """What an allocation costs, by the cycles of so many samples; as predicted, if less than two."""
     if images < 2:
@@ -259,12 +262,13 @@ def _worth(allocation: Allocation) -> float:
     return float(sum(layer.pes for layer in allocation.layers) ** WORTH)
 
 
-def _images(allocation: Allocation) -> int:
-    """How many samples the simulation may have, of this allocation and all that are compared with it."""
-    samples = len(allocation.candidates.network.samples)
-    pes = sum(layer.pes for layer in allocation.layers)
-    most = min(CYCLES, PE_CYCLES / pes)
-    return min(IMAGES, samples, int(most / max(allocation.cycles, 1.0)))
+def _images(compared: Sequence[Allocation]) -> int:
+    """How many samples the simulations of allocations may have: as many as the fastest one may."""
+    most = [
+        min(CYCLES, PE_CYCLES / sum(layer.pes for layer in each.layers)) / max(each.cycles, 1.0)
+        for each in compared
+    ]
+    return min(IMAGES, len(compared[0].candidates.network.samples), int(max(most)))
 
 
 def _flow(allocation: Allocation, images: int) -> Traffic:
