@@ -38,8 +38,9 @@ JOINED, SPARE_JOINED, STAGE3, STAGE4, SENT, WAITS, TURN = range(7)
 # a merge: group whose queue is being popped (-1: none), and in the cycle before, and the one proposed
 # to come next, the words that the first two give, the queue behind, and whether a word just left it
 POPPING, BEFORE, PROPOSED, POPPED, SENDING, WORDS, AT_WORD, LEFT_IT = range(8)
-# a lane's buffer: level, read position, whether it was filled, ready, the word read, the one offered
-LEVEL, AT, FILLED, READY, WORD, OFFERED = range(6)
+# a lane's buffer: level, read position, whether it was filled, ready, read from in the cycle before, the
+# word read, the one offered
+LEVEL, AT, FILLED, READY, READ, WORD, OFFERED = range(7)
 
 
 @inlined
@@ -301,6 +302,11 @@ def buffer_step(lane, buffers, memory, word, taken, depth):
     if moves:
         buffers[lane, OFFERED] = buffers[lane, WORD]
         buffers[lane, WORD] = NONE
+    meets = pushed and buffers[lane, LEVEL] == depth - 1
+    buffers[lane, READY] = (
+        buffers[lane, READY] or buffers[lane, READ] or not buffers[lane, FILLED]
+    ) and not meets
+    buffers[lane, READ] = popped
     if popped:
         buffers[lane, WORD] = memory[lane, buffers[lane, AT]]
         buffers[lane, AT] = within(buffers[lane, AT] + 1, depth)
@@ -309,7 +315,6 @@ def buffer_step(lane, buffers, memory, word, taken, depth):
         memory[lane, within(buffers[lane, AT] + buffers[lane, LEVEL], depth)] = word
         buffers[lane, LEVEL] += 1
     buffers[lane, FILLED] = buffers[lane, LEVEL] > 0
-    buffers[lane, READY] = buffers[lane, LEVEL] <= depth - 1
     return pushed
 
 
@@ -518,7 +523,7 @@ def run(beats, classes, pe_first, lane_first, bus_first, stream_first, group_fir
     states = empty(lanes, 5)
     states[:, IN_ROW:] = 0
     took, done_lane = np.zeros(lanes, np.bool_), np.zeros(lanes, np.bool_)
-    buffers = np.zeros((lanes, 6), np.int64)
+    buffers = np.zeros((lanes, 7), np.int64)
     buffers[:, READY], buffers[:, WORD:] = 1, NONE
     memory = np.zeros((lanes, max(1, deep.max())), np.int32)
     source, beat_queue = np.zeros(9, np.int64), np.zeros(BEAT_QUEUE, np.int64)

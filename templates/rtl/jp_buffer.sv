@@ -72,7 +72,8 @@ module jp_buffer #(
       one_q <= read_next_q == write_q;
       two_q <= read_third_q == write_q;
       {push_q, pop_q} <= {push, pop};
-      ready_o <= pop || ((ready_o || !filled_q) && !(push && write_next_q == read_q));
+      // without a look at pop, which comes late: a full one that gives a word is ready two cycles later
+      ready_o <= (ready_o || pop_q || !filled_q) && !(push && write_next_q == read_q);
       if (pop) read_valid_q <= 1'b1;
       else if (read_ready) read_valid_q <= 1'b0;
     end
