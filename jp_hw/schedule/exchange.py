@@ -40,6 +40,7 @@ Shape = tuple[tuple[int, int], ...]
 Key = tuple[int, Shape]
 """A layer's number, its columns and streams, and those of the layers that it reads."""
 Choices = tuple[Resources, Resources]
+"""What a layer needs, by the memories of its accumulators (`ring_choices`)."""
 Needs = dict[tuple[object, ...], tuple[Choices, Choices]]
 """What was asked for before (`_Round.choices`)."""
 WINDOW = (0.3, 0.8, 1.02)
@@ -115,7 +116,7 @@ def exchange(
     """An allocation that the board holds and that costs less, as `judge` says, or the same one.
 
     network: without interleaved columns. pes: at most so many in all. judge: what
-    allocations cost, which are compared.
+    allocations cost that are to be compared.
     """
     usable = board.budget.usable
     budget = usable.model_copy(update={"bram18": int(TAKEN * usable.bram18)})
@@ -187,13 +188,23 @@ class _Round:
                 mix = None if chosen is None else self.built(shape, chosen)
                 if chosen is not None and mix is not None:
                     yield mix
-                    better = (self.polished(ways, chosen, share) for share in POLISHED)
-                    built = (self.built(shape, each) for each in better)
-                    yield from islice((each for each in built if each is not None), 1)
+                    yield from islice(self.better(shape, ways, chosen), 1)
                     return
             misses += 1
             if misses == MISSES:
                 return
+
+    def better(
+        self, shape: Shape, ways: Sequence[Sequence[Way]], chosen: Sequence[Way]
+    ) -> Iterator[Allocation]:
+        """Polished mixes that the board holds, up to where polishing changes nothing."""
+        for share in POLISHED:
+            found = self.polished(ways, chosen, share)
+            if all(way is own for way, own in zip(found, chosen, strict=True)):
+                return
+            mix = self.built(shape, found)
+            if mix is not None:
+                yield mix
 
     def polished(
         self, ways: Sequence[Sequence[Way]], chosen: Sequence[Way], share: float

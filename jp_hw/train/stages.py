@@ -228,28 +228,17 @@ def prune(state: RunState, progress: float) -> None:
     scores, costs = _scores(state, state.moments), _costs(state, state.moments)
     densities = _densities(state, scores, costs, share)
     channels = pruning.cubic(config.input_channels, share)
-    for index, (name, density) in enumerate(zip(state.layers, densities, strict=True)):
-        mask = mask_of(state.layers[name])
+    settings = zip(state.layers.items(), densities, _caps(state), strict=True)
+    for index, ((name, layer), density, cap) in enumerate(settings):
+        mask = mask_of(layer)
         falls = round(density * mask.numel()) < int(mask.sum())  # else caps would wear it away
-        part = 1.0 if index else channels
-        _prune_layer(state, name, scores[name], costs[name], density, part, capped=falls)
+        part, cap = 1.0 if index else channels, cap if falls else 0.0
+        pruning.prune_to(layer, scores[name], density, part, config.balance, costs[name], cap)
 
 
-def _prune_layer(
-    state: RunState,
-    name: str,
-    score: Tensor,
-    cost: Tensor,
-    density: float,
-    channels: float = 1.0,
-    *,
-    capped: bool = True,
-) -> None:
-    """One layer's mask, even in what the config wants to be even."""
-    config = state.config
-    caps = dict(zip(state.layers, config.channel_caps or (), strict=False)) if capped else {}
-    layer, cap = state.layers[name], caps.get(name, 0.0)
-    pruning.prune_to(layer, score, density, channels, config.balance, cost, cap)
+def _caps(state: RunState) -> tuple[float, ...]:
+    """What the config bounds each layer's output channels by, 0 for nothing."""
+    return state.config.channel_caps or (0.0,) * len(state.layers)
 
 
 @torch.no_grad()
@@ -274,14 +263,18 @@ def trim(state: RunState, images: Tensor) -> int:
 
     wanted = aim = config.macs * state.dense_macs
     before = weights()
-    uneven = any(config.channel_caps or ())
+    uneven = any(_caps(state))
     for _ in range(TRIM_STEPS):
         if macs() <= wanted and not uneven:
             break
         uneven = False
         shares = budget.densities(scores, costs, aim, config.density_floor)
-        for name, share in zip(state.layers, shares, strict=True):
-            _prune_layer(state, name, scores[name], costs[name], share)
+        for (name, layer), share, cap in zip(
+            state.layers.items(), shares, _caps(state), strict=True
+        ):
+            pruning.prune_to(
+                layer, scores[name], share, balance=config.balance, cost=costs[name], cap=cap
+            )
         aim *= min(wanted / macs(), TRIM_STEP)
     pruning.refresh(state.layers)
     if config.balance == 1:
