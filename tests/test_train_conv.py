@@ -2,6 +2,7 @@
 
 import csv
 import json
+import math
 import random
 from pathlib import Path
 from typing import Any
@@ -244,6 +245,7 @@ def test_channels_stay_under_their_caps_to_the_end(tmp_path: Path) -> None:
 def test_caps_that_cannot_be(tmp_path: Path) -> None:
     for changes, message in (
         ({"channel_caps": (0.5,) * 10}, "channel_caps are 1 or more"),
+        ({"channel_caps": (math.inf,) * 10}, "channel_caps.0: Input should be a finite number"),
         ({"channel_caps": (1.0,) * 3}, "channel_caps needs 10 values for resnet8, 3 given"),
         ({"channel_caps": (1.0,) * 10, "balance": 2}, "channel_caps do without balance"),
     ):

@@ -30,7 +30,7 @@ class Stage(BaseModel):
     cost less: for networks that take any size.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     epochs: Annotated[int, Field(ge=1)]
     lr: Annotated[float, Field(gt=0.0)]
@@ -51,7 +51,7 @@ class Stage(BaseModel):
 class Teacher(BaseModel):
     """The dense network of another run that teaches this one: what it is, its weights' digest."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     model: str
     model_args: dict[str, Any] = {}
@@ -112,7 +112,7 @@ class TrainConfig(BaseModel):
       the same kind of device.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     model: str
     model_args: dict[str, Any] = {}
