@@ -23,6 +23,7 @@ from jp_hw.registers import register_map
 from jp_hw.schedule import Design, Placement, place
 from jp_hw.schedule.allocate import MOST_SHARE
 from jp_hw.schedule.search import QUEUES, SLACKS, WINNERS
+from jp_hw.schedule.silent import without_silent
 
 NETWORK, SAMPLES = "network.safetensors", "samples.npz"
 
@@ -174,7 +175,8 @@ def _placements(manifest: _Manifest, network: Network, path: Path) -> list[Place
     names = [placement.name for placement in manifest.placement]
     if names != [layer.name for layer in network.layers]:
         raise JpHwError(f"{path} places other layers than the network has; make the build anew")
-    for placement, layer in zip(manifest.placement, network.layers, strict=True):
+    computed = without_silent(network).layers
+    for placement, layer in zip(manifest.placement, computed, strict=True):
         rows = placement.channels
         used = sorted(channel for row in rows for channel in row if channel >= 0)
         even = len({len(row) for row in rows}) == 1 and 1 <= placement.streams <= len(rows)

@@ -43,6 +43,7 @@ from jp_hw.schedule.cycles import simulate_cycles
 from jp_hw.schedule.interleave import Factors, interleave
 from jp_hw.schedule.memories import NEAR_MERGE
 from jp_hw.schedule.search import DEEP
+from jp_hw.schedule.silent import without_silent
 from jp_hw.simulate import frame_bytes, run_rtl
 from jp_hw.templates_env import static
 
@@ -70,7 +71,7 @@ def check_decoder(network: Network) -> None:
 def placed(network: Network, columns: Factors, most: int) -> list[Placement]:
     """A PE more in each layer, up to `most` streams, groups of up to 8 PEs, some columns interleaved,
     some lanes joined, some queues of winners in block RAM."""
-    computed, placements = interleave(network, columns), []
+    computed, placements = interleave(without_silent(network), columns), []
     tensors = golden.tensors(computed, computed.samples)
     for i, layer in enumerate(computed.layers):
         work = channel_work(network, layer, tensors)

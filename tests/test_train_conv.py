@@ -17,6 +17,7 @@ from jp_hw import golden, zoo
 from jp_hw.datasets import Dataset, Split
 from jp_hw.errors import JpHwError
 from jp_hw.evaluate import network_of
+from jp_hw.macs import count
 from jp_hw.schedule.assign import channel_work
 from jp_hw.train import Silent, TrainConfig, recipe, train
 from jp_hw.train import stages as training_stages
@@ -253,6 +254,35 @@ def test_caps_that_cannot_be(tmp_path: Path) -> None:
             tiny(**changes)
 
 
+def test_layers_end_with_their_shares_of_the_macs(tmp_path: Path) -> None:
+    shares = (0.0, 0.2, 0.2) + (0.0,) * 7
+    quick = {"dense": {"epochs": 1}, "winner_rates": (1.0,) * 7, "sensitivity": 0, "trim": True}
+    data, widths = synthetic(96), {"model_args": {"widths": (8, 8, 8)}}
+    got = {}
+    for name, more in (("free", {}), ("shared", {"mac_shares": shares})):
+        train(tiny(**quick, **widths, **more), data, tmp_path / name)
+        artifact = zoo.load(tmp_path / name)
+        layers = count(network_of(artifact), artifact.calibration().images[:64])
+        whole = sum(layer.macs for layer in layers)
+        got[name] = [layer.macs / whole for layer in layers[1:3]]
+    for share, free in zip(got["shared"], got["free"], strict=True):
+        assert abs(share - 0.2) < 0.05 < abs(free - 0.2)
+
+
+def test_shares_that_cannot_be() -> None:
+    for changes, message in (
+        ({"mac_shares": (0.2,) * 10}, "mac_shares add up to 2: give less than 1"),
+        ({"mac_shares": (0.5, 0.5) + (0.0,) * 8}, "mac_shares add up to 1: give less than 1"),
+        ({"mac_shares": (0.05,) * 10}, r"mac_shares add up to 0\.5: .* or give every layer one"),
+        ({"mac_shares": (-0.1,) * 10}, r"mac_shares\.0: Input should be greater"),
+        ({"mac_shares": (0.1,) * 3}, "mac_shares needs 10 values for resnet8, 3 given"),
+        ({"mac_shares": (0.1,) * 10, "densities": (0.5,) * 10, "macs": None}, "go with macs"),
+    ):
+        with pytest.raises(JpHwError, match=message):
+            tiny(**changes)
+    assert tiny(mac_shares=(0.1,) * 10).mac_shares == (0.1,) * 10
+
+
 def test_plain_convolutions_with_dropout_and_predicted_thresholds(tmp_path: Path) -> None:
     config = tiny(
         "convnet5", sampled=True, dropout=True, optimizer="adadelta", label_smoothing=0.1,
@@ -270,10 +300,10 @@ def test_plain_convolutions_with_dropout_and_predicted_thresholds(tmp_path: Path
 
 def test_alexnet_learns_from_a_folder_of_pictures(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
-    for part, count in (("train", 8), ("val", 3)):
+    for part, pictures in (("train", 8), ("val", 3)):
         for label, name in enumerate(("dark", "light")):
             (tmp_path / "data" / part / name).mkdir(parents=True)
-            for number in range(count):
+            for number in range(pictures):
                 pixels = rng.integers(0, 100, (40, 50, 3)) + 150 * label
                 picture = Image.fromarray(pixels.astype(np.uint8))
                 picture.save(tmp_path / "data" / part / name / f"{number}.jpg")

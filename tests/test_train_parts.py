@@ -1,5 +1,7 @@
 """The parts of training one by one: wiring, budget, balance, quantization, sensitivity, Muon."""
 
+import math
+
 import pytest
 import torch
 from torch import nn
@@ -185,6 +187,33 @@ def test_a_cap_on_stored_weights_takes_them_where_they_save_few_macs() -> None:
     assert 0.9 * cap < sum(capped) <= cap
     assert capped[-1] < 0.8 * free[-1]  # the last layer's weights cause one MAC each
     assert capped[0] >= free[0]  # the first layer's cause most
+
+
+def test_a_layer_can_have_a_budget_of_its_own() -> None:
+    """And what the others get does not depend on how it is spent."""
+    model, layers = small()
+    uses = budget.uses(model, layers, images(n=1))
+    moments = {n: pruning.InputMoments.of(pruning.fanout(x).numel()) for n, x in layers.items()}
+    scores = {n: pruning.weight_scores(x, moments[n]) for n, x in layers.items()}
+    costs = {n: budget.weight_costs(x, uses[n], moments[n]) for n, x in layers.items()}
+    whole = {name: float(cost.sum()) for name, cost in costs.items()}
+    macs, own = 0.4 * sum(whole.values()), list(layers)[1]
+
+    def spent(weights: float, **budgets: float) -> dict[str, float]:
+        found = budget.densities(scores, costs, macs, 0.02, weights, budgets)
+        for density, (name, layer) in zip(found, layers.items(), strict=True):
+            pruning.prune_to(layer, scores[name], density)
+        return {n: float((costs[n] * pruning.mask_of(x)).sum()) for n, x in layers.items()}
+
+    free = spent(math.inf)
+    for share in (0.5, 1.5):
+        wanted = share * free[own]
+        for weights in (math.inf, 0.8 * sum(score.numel() for score in scores.values())):
+            got = spent(weights, **{own: wanted})
+            assert 0.9 * wanted < got[own] <= wanted
+            assert 0.9 * macs < sum(got.values()) < 1.05 * macs
+            others = sum(got.values()) - got[own], sum(free.values()) - free[own]
+            assert (others[0] > others[1]) == (share < 1)
 
 
 @pytest.mark.parametrize(("shape", "groups", "parts"), [((12, 5, 3, 3), 1, 4), ((12, 2), 2, 3)])

@@ -370,8 +370,9 @@ class LayerDesign:
 class Design:
     """A network scheduled for a board.
 
-    computed: the network as the layers compute it, with columns interleaved where that gives a layer
-    more PEs; it has the network's logits. columns: of every layer, how many are interleaved.
+    computed: the network as the layers compute it, without silent channels, and with columns interleaved
+    where that gives a layer more PEs; it has the network's logits. columns: of every layer, how many are
+    interleaved.
     input_keep: word per beat of 8 input bytes, one bit per byte that any weight reads.
     input_map: word per byte of an input row, (x, channel).
     """

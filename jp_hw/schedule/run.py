@@ -10,6 +10,7 @@ from jp_hw.schedule.design import Design, LayerDesign
 from jp_hw.schedule.estimate import with_memories
 from jp_hw.schedule.interleave import Factors, interleave
 from jp_hw.schedule.search import search
+from jp_hw.schedule.silent import without_silent
 
 
 def schedule(
@@ -21,12 +22,13 @@ def schedule(
     default unless given. Where the slowest layer could use more PEs than its channels allow, its
     columns are interleaved, and where a slow layer's PEs have uneven work and that evens it out.
     The slowest layers get deep queues where the cycle simulation of samples says that it pays.
-    Deterministic. Raises JpHwError if the network does not fit.
+    Channels that are always zero get no place. Deterministic. Raises JpHwError if the network does not
+    fit.
     """
     clock = board.clock_mhz if clock_mhz is None else clock_mhz
     if not 1.0 <= clock <= 1000.0:
         raise JpHwError(f"a clock of {clock} MHz is outside 1..1000 (--clock)")
-    best = search(network, board, pes)
+    best = search(without_silent(network), board, pes)
     tried = best.candidates
     return _design(network, tried.network, board, clock, tried.columns, best.layers)
 
@@ -34,12 +36,12 @@ def schedule(
 def place(
     network: Network, board: Board, clock_mhz: float, placements: Sequence[Placement]
 ) -> Design:
-    """The design whose layers are computed at given places."""
+    """The design whose layers are computed at given places, which name channels of `without_silent`."""
     columns = {
         layer.name: placement.columns
         for layer, placement in zip(network.layers, placements, strict=True)
     }
-    computed = interleave(network, columns)
+    computed = interleave(without_silent(network), columns)
     layers = with_memories(build_layers(computed, placements), board.budget.usable)
     return _design(network, computed, board, clock_mhz, columns, layers)
 

@@ -13,6 +13,8 @@ from jp_hw.train.pruning import InputMoments, mask_of, per_input, per_weight, we
 STORAGE_PRICES = (1e-3, 1e6)
 """The least and the highest price of storing a weight that is tried, in MACs per image."""
 STORAGE_STEPS = 10
+LEAST = 1e-6
+"""MACs per image that a weight causes at least: so none is worth infinitely much."""
 
 
 @dataclass(frozen=True)
@@ -75,52 +77,69 @@ def densities(
     macs: float,
     floor: float,
     weights: float = math.inf,
+    own: Mapping[str, float] | None = None,
 ) -> list[float]:
     """Densities that leave ``macs`` expected MACs per image, in the order of the layers.
 
     ``scores``: what each weight is worth; squared, it is the energy that it gives its layer's
     output per expected MAC. Weights of all layers are ranked by the share of their layer's energy
-    that they give per MAC, and taken from the best on while MACs last. Every layer keeps at least
-    ``floor`` of its weights, the best ones.
+    that they give per MAC, and taken from the best on while MACs last; a layer in ``own`` takes as many
+    as it has there, and the others share what these leave. Every layer keeps at least ``floor`` of its
+    weights, the best ones.
 
     At most about ``weights`` survive: where MACs alone would leave more, storing a weight is
     priced as so many MACs as it takes (a Lagrange multiplier, found by bisection).
     """
-    kept = _kept(scores, costs, macs, floor, 0.0)
+    own = own or {}
+    free = macs - sum(own.values())
+    pots = [([name for name in scores if name not in own], free)]
+    pots += [([name], most) for name, most in own.items()]
+    kept = _kept(scores, costs, pots, floor, 0.0)
     if sum(kept) > weights:
         low, high = STORAGE_PRICES
         for _ in range(STORAGE_STEPS):
             middle = math.sqrt(low * high)
-            enough = sum(_kept(scores, costs, macs, floor, middle)) <= weights
+            enough = sum(_kept(scores, costs, pots, floor, middle)) <= weights
             low, high = (low, middle) if enough else (middle, high)
-        kept = _kept(scores, costs, macs, floor, high)
+        kept = _kept(scores, costs, pots, floor, high)
     sizes = [score.numel() for score in scores.values()]
     return [max(1, count) / size for count, size in zip(kept, sizes, strict=True)]
+
+
+Pot = tuple[list[str], float]
+"""Layers, and the expected MACs that they share."""
 
 
 def _kept(
     scores: Mapping[str, Tensor],
     costs: Mapping[str, Tensor],
-    macs: float,
+    pots: list[Pot],
     floor: float,
     storage: float,
 ) -> list[int]:
     """Weights that each layer keeps where storing one is worth ``storage`` MACs."""
-    values, prices, owner = [], [], []
-    for index, name in enumerate(scores):
-        score, cost = scores[name].flatten(), costs[name].flatten().clamp(min=1e-6)
-        energy = (score.square() * cost).sum().clamp(min=1e-30)
-        value = score.square() * (cost / (cost + storage)) / energy
-        sure = min(round(floor * len(score)), int((score > 0).sum()))
-        if sure:
-            value[score.topk(sure).indices] = torch.inf
-        value[score == 0] = -1.0
-        values.append(value)
-        prices.append(cost)
-        owner.append(torch.full((len(score),), index, device=score.device))
-    value, price, layer = torch.cat(values), torch.cat(prices), torch.cat(owner)
-    order = value.argsort(descending=True, stable=True)
-    order = order[value[order] >= 0]
-    fits = price[order].double().cumsum(0) <= macs
-    kept = torch.bincount(layer[order[fits | value[order].isinf()]], minlength=len(scores))
-    return [int(count) for count in kept]
+    kept: dict[str, int] = {}
+    for names, macs in pots:
+        values = [_values(scores[name], costs[name], floor, storage) for name in names]
+        if not values:
+            continue
+        value, price = torch.cat(values), torch.cat([costs[name].flatten() for name in names])
+        layer = torch.cat([torch.full_like(v, i, dtype=torch.long) for i, v in enumerate(values)])
+        order = value.argsort(descending=True, stable=True)
+        order = order[value[order] >= 0]
+        fits = price.clamp(min=LEAST)[order].double().cumsum(0) <= macs
+        counts = torch.bincount(layer[order[fits | value[order].isinf()]], minlength=len(names))
+        kept |= dict(zip(names, counts.tolist(), strict=True))
+    return [kept[name] for name in scores]
+
+
+def _values(score: Tensor, cost: Tensor, floor: float, storage: float) -> Tensor:
+    """What a layer's weights are worth per MAC, flat; inf: kept anyway, -1: pruned for good."""
+    score, cost = score.flatten(), cost.flatten().clamp(min=LEAST)
+    energy = (score.square() * cost).sum().clamp(min=1e-30)
+    value = score.square() * (cost / (cost + storage)) / energy
+    sure = min(round(floor * len(score)), int((score > 0).sum()))
+    if sure:
+        value[score.topk(sure).indices] = torch.inf
+    value[score == 0] = -1.0
+    return value

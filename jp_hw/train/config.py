@@ -75,6 +75,8 @@ class TrainConfig(BaseModel):
       with the activations as they come; densities follow from what each weight is worth per MAC,
       and none falls under ``density_floor`` (see ``budget``). With ``weights``, about that share
       of all weights survives at most, for networks that a device must also be able to store.
+    - ``mac_shares``: of the MACs that ``macs`` leaves, the share of each weight layer, 0 where a layer
+      competes for what the others leave: for layers whose PEs are given by their channels.
     - ``winner_rates``: share of activations that win. Without it, the sensitivity analysis chooses
       the least that costs at most ``winner_drop`` of accuracy before finetuning, layer by layer.
     - ``sensitivity``: held-out images for that analysis, 0 for none.
@@ -137,6 +139,7 @@ class TrainConfig(BaseModel):
     densities: tuple[Share, ...] | None = None
     macs: Share | None = None
     weights: Share | None = None
+    mac_shares: tuple[Part, ...] | None = None
     density_floor: Part = 0.03
     trim: bool = False
     winner_rates: tuple[Share, ...] | None = None
@@ -168,8 +171,8 @@ class TrainConfig(BaseModel):
     def _fits_the_model(self) -> Self:
         """The lists must fit the model's layers, and each must be given or be found."""
         layers, hidden = sizes(self.model, self.model_args)
-        lists = (("densities", layers), ("channel_caps", layers), ("winner_rates", hidden))
-        for name, wanted in lists:
+        per_layer = ("densities", "mac_shares", "channel_caps")
+        for name, wanted in *((name, layers) for name in per_layer), ("winner_rates", hidden):
             given = getattr(self, name)
             if given is not None and len(given) != wanted:
                 raise ValueError(
@@ -181,6 +184,8 @@ class TrainConfig(BaseModel):
             raise ValueError("weights goes with macs: densities say how many weights survive")
         if self.trim and self.macs is None:
             raise ValueError("trim goes with macs: densities say how many weights survive")
+        if self.mac_shares is not None:
+            self._shares_fit(self.mac_shares)
         if self.winner_rates is None and not self.sensitivity:
             raise ValueError("without winner_rates, sensitivity must say with how many images")
         if any(0.0 < cap < 1.0 for cap in self.channel_caps or ()):
@@ -194,6 +199,17 @@ class TrainConfig(BaseModel):
         if self.sensitivity > self.holdout:
             raise ValueError(f"sensitivity takes more than the {self.holdout} held-out images")
         return self
+
+    def _shares_fit(self, shares: tuple[float, ...]) -> None:
+        """Shares of MACs must be of something, and leave something to layers without one."""
+        if self.macs is None:
+            raise ValueError("mac_shares go with macs: densities say how many weights survive")
+        rest, free = 1.0 - sum(shares), 0.0 in shares
+        if rest < -1e-9 or (free and rest <= 0.0) or not (free or abs(rest) < 1e-9):
+            raise ValueError(
+                f"mac_shares add up to {sum(shares):.4g}: give less than 1 and leave the rest to "
+                "layers of share 0, or give every layer one and 1 in all"
+            )
 
     def stage(self, name: StageName) -> Stage:
         """The settings of a stage by name."""

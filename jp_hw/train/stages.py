@@ -241,14 +241,20 @@ def _caps(state: RunState) -> tuple[float, ...]:
     return state.config.channel_caps or (0.0,) * len(state.layers)
 
 
+def _shares(state: RunState) -> dict[str, float]:
+    """The share of all MACs of each layer that has one of its own."""
+    shares = state.config.mac_shares or (0.0,) * len(state.layers)
+    return {name: share for name, share in zip(state.layers, shares, strict=True) if share}
+
+
 @torch.no_grad()
 def trim(state: RunState, images: Tensor) -> int:
     """Prune what exceeds the share of MACs that the config asks for; return how many weights went.
 
     ``images``: float calibration images (N, C, H, W). MACs are counted on them with the Winners as
     they are; a layer keeps at least ``density_floor`` of its weights. No-op where nothing exceeds, but
-    that channels come under their caps again. Balanced masks stay balanced: their weights go in whole
-    sets, until that is enough.
+    that channels come under their caps and layers under their shares again. Balanced masks stay so:
+    their weights go in whole sets, until that is enough.
     """
     config = state.config
     assert config.macs is not None
@@ -263,12 +269,13 @@ def trim(state: RunState, images: Tensor) -> int:
 
     wanted = aim = config.macs * state.dense_macs
     before = weights()
-    uneven = any(_caps(state))
+    shaped = any(_caps(state)) or any(_shares(state).values())
     for _ in range(TRIM_STEPS):
-        if macs() <= wanted and not uneven:
+        if macs() <= wanted and not shaped:
             break
-        uneven = False
-        shares = budget.densities(scores, costs, aim, config.density_floor)
+        shaped = False
+        own = {name: share * aim for name, share in _shares(state).items()}
+        shares = budget.densities(scores, costs, aim, config.density_floor, own=own)
         for (name, layer), share, cap in zip(
             state.layers.items(), shares, _caps(state), strict=True
         ):
@@ -323,11 +330,16 @@ def _densities(
     config = state.config
     if config.macs is None:
         return [pruning.cubic(density, share) for density in config.densities or ()]
-    whole = sum(float(cost.sum()) for cost in costs.values())
+    whole = {name: float(cost.sum()) for name, cost in costs.items()}
     wanted = config.macs * state.dense_macs
-    macs = whole * pruning.cubic(min(1.0, wanted / whole), share)
+
+    def left(whole: float, wanted: float) -> float:
+        return whole * pruning.cubic(min(1.0, wanted / whole), share)
+
+    own = {name: left(whole[name], part * wanted) for name, part in _shares(state).items()}
+    macs = left(sum(whole.values()), wanted)
     stored = math.inf
     if config.weights is not None:
         weights = sum(score.numel() for score in scores.values())
         stored = weights * pruning.cubic(config.weights, share)
-    return budget.densities(scores, costs, macs, config.density_floor, stored)
+    return budget.densities(scores, costs, macs, config.density_floor, stored, own)
