@@ -214,6 +214,12 @@ def test_a_layer_can_have_a_budget_of_its_own() -> None:
             assert 0.9 * macs < sum(got.values()) < 1.05 * macs
             others = sum(got.values()) - got[own], sum(free.values()) - free[own]
             assert (others[0] > others[1]) == (share < 1)
+    most = 0.5 * sum(int((pruning.mask_of(layer) > 0).sum()) for layer in layers.values())
+    got = spent(most, **{own: free[own]})  # no price makes that of what the others have left
+    assert got[own] > 0.9 * free[own]
+    kept = sum(int(pruning.mask_of(layer).sum()) for layer in layers.values())
+    assert 0.95 * most < kept <= most + len(layers)
+    assert sum(got.values()) < 0.95 * macs
 
 
 @pytest.mark.parametrize(("shape", "groups", "parts"), [((12, 5, 3, 3), 1, 4), ((12, 2), 2, 3)])

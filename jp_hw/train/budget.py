@@ -88,12 +88,12 @@ def densities(
     weights, the best ones.
 
     At most about ``weights`` survive: where MACs alone would leave more, storing a weight is
-    priced as so many MACs as it takes (a Lagrange multiplier, found by bisection).
+    priced as so many MACs as it takes (a Lagrange multiplier, found by bisection). Where no price is
+    enough, layers without a budget of their own leave MACs unused.
     """
     own = own or {}
-    free = macs - sum(own.values())
-    pots = [([name for name in scores if name not in own], free)]
-    pots += [([name], most) for name, most in own.items()]
+    pots: list[Pot] = [([name], most) for name, most in own.items()]
+    pots.append(([name for name in scores if name not in own], macs - sum(own.values())))
     kept = _kept(scores, costs, pots, floor, 0.0)
     if sum(kept) > weights:
         low, high = STORAGE_PRICES
@@ -101,7 +101,7 @@ def densities(
             middle = math.sqrt(low * high)
             enough = sum(_kept(scores, costs, pots, floor, middle)) <= weights
             low, high = (low, middle) if enough else (middle, high)
-        kept = _kept(scores, costs, pots, floor, high)
+        kept = _kept(scores, costs, pots, floor, high, weights)
     sizes = [score.numel() for score in scores.values()]
     return [max(1, count) / size for count, size in zip(kept, sizes, strict=True)]
 
@@ -116,10 +116,15 @@ def _kept(
     pots: list[Pot],
     floor: float,
     storage: float,
+    weights: float = math.inf,
 ) -> list[int]:
-    """Weights that each layer keeps where storing one is worth ``storage`` MACs."""
+    """Weights that each layer keeps where storing one is worth ``storage`` MACs.
+
+    No more than ``weights`` in all, if the last pot's layers can make way.
+    """
     kept: dict[str, int] = {}
     for names, macs in pots:
+        left = weights - sum(kept.values()) if names == pots[-1][0] else math.inf
         values = [_values(scores[name], costs[name], floor, storage) for name in names]
         if not values:
             continue
@@ -128,6 +133,7 @@ def _kept(
         order = value.argsort(descending=True, stable=True)
         order = order[value[order] >= 0]
         fits = price.clamp(min=LEAST)[order].double().cumsum(0) <= macs
+        fits &= torch.arange(len(fits), device=fits.device) < left
         counts = torch.bincount(layer[order[fits | value[order].isinf()]], minlength=len(names))
         kept |= dict(zip(names, counts.tolist(), strict=True))
     return [kept[name] for name in scores]
