@@ -42,7 +42,10 @@ def test_generate_works_from_any_folder(tmp_path: Path) -> None:
     for name in ("build.json", "network.safetensors", "rtl/jp_accelerator.sv", "hls/top.cpp"):
         assert (folder / name).is_file(), name
     assert "exists; give another folder with -o, or --force" in fails("generate", cwd=tmp_path)
-    assert run("generate", "--force", cwd=tmp_path).returncode == 0
+    again = run("generate", "--force", cwd=tmp_path)
+    assert again.returncode == 0
+    silent = next(layer["silent_channels"] for layer in result["layers"] if layer["name"] == "fc1")
+    assert f"no PE computes {silent} of fc1's 300 channels" in again.stdout
     assert [path.name for path in folder.parent.iterdir()] == ["mlp3-pynq-z2"]
 
 

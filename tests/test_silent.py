@@ -151,6 +151,7 @@ def test_no_pe_for_a_silent_channel_in_both_back_ends(tmp_path: Path) -> None:
     assert [layer.channel_of.max() + 1 for layer in design.layers] == [
         (8 - gone) * columns for gone, columns in zip((2, 1, 0), design.columns, strict=False)
     ] + [4]
+    assert design.silent == {"stem": 2, "first": 1}
     build = open_build(emit(design).write(tmp_path / "build"))
     assert build.design.layers[0].channel_of.tolist() == design.layers[0].channel_of.tolist()
     assert np.array_equal(csim(build.folder, build.images), golden.run(network, build.images))

@@ -67,6 +67,7 @@ def generate(
                         "name": layer.name,
                         "pes": layer.pes,
                         "slots": layer.slots,
+                        "silent_channels": design.silent.get(layer.name, 0),
                         "accumulator_bits": layer.accumulator_bits,
                     }
                     for layer in design.layers
@@ -94,6 +95,12 @@ def _tell(design: "Design", folder: Path, predicted: float, resources: "Resource
             for d, n in zip(design.layers, design.network.layers, strict=True)
         ],
     )
+    for layer in design.network.layers:
+        if layer.name in design.silent:
+            say(
+                f"no PE computes {design.silent[layer.name]} of {layer.name}'s {layer.output.channels} "
+                "channels: they are always zero, or never read"
+            )
     budget = design.board.budget
     say(
         f"{design.pes} PEs; predicted {predicted:.1f} cycles per image; about "

@@ -392,6 +392,16 @@ class Design:
         return frozenset(layer.name for layer in self.layers if not layer.trimmed)
 
     @property
+    def silent(self) -> dict[str, int]:
+        """How many channels of a layer are not computed, where any are (`silent.without_silent`)."""
+        layers = zip(self.network.layers, self.computed.layers, self.columns, strict=True)
+        found = {
+            layer.name: layer.output.channels - own.output.channels // columns
+            for layer, own, columns in layers
+        }
+        return {name: count for name, count in found.items() if count}
+
+    @property
     def pes(self) -> int:
         """PEs of all layers."""
         return sum(layer.pes for layer in self.layers)
