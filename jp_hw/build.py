@@ -22,8 +22,8 @@ from jp_hw.plan import FORMAT, MANIFEST, Plan
 from jp_hw.registers import register_map
 from jp_hw.schedule import Design, Placement, place
 from jp_hw.schedule.allocate import MOST_SHARE
+from jp_hw.schedule.run import computes
 from jp_hw.schedule.search import QUEUES, SLACKS, WINNERS
-from jp_hw.schedule.silent import without_silent
 
 NETWORK, SAMPLES = "network.safetensors", "samples.npz"
 
@@ -175,20 +175,16 @@ def _placements(manifest: _Manifest, network: Network, path: Path) -> list[Place
     names = [placement.name for placement in manifest.placement]
     if names != [layer.name for layer in network.layers]:
         raise JpHwError(f"{path} places other layers than the network has; make the build anew")
-    computed = without_silent(network).layers
-    for placement, layer in zip(manifest.placement, computed, strict=True):
+    for placement in manifest.placement:
         rows = placement.channels
-        used = sorted(channel for row in rows for channel in row if channel >= 0)
         even = len({len(row) for row in rows}) == 1 and 1 <= placement.streams <= len(rows)
-        columns = placement.columns
-        every = layer.output.channels * columns
-        if not even or columns < 1 or len(used) != every or used != list(range(every)):
-            raise JpHwError(f"{path}: layer {layer.name} is placed wrongly; make the build anew")
+        if not even or placement.columns < 1:
+            raise _misplaced(path, placement.name)
         result.append(
             Placement(
                 np.array(rows, np.int64),
                 placement.streams,
-                columns,
+                placement.columns,
                 placement.queue,
                 placement.trimmed,
                 placement.slack,
@@ -197,7 +193,16 @@ def _placements(manifest: _Manifest, network: Network, path: Path) -> list[Place
                 placement.winners,
             )
         )
+    for layer, own in zip(computes(network, result).layers, result, strict=True):
+        used = np.sort(own.channel_of[own.channel_of >= 0])
+        every = layer.output.channels * own.columns
+        if len(used) != every or not np.array_equal(used, np.arange(every)):
+            raise _misplaced(path, layer.name)
     return result
+
+
+def _misplaced(path: Path, name: str) -> JpHwError:
+    return JpHwError(f"{path}: layer {name} is placed wrongly; make the build anew")
 
 
 def _read_samples(path: Path, network: Network) -> tuple[Int, Int]:

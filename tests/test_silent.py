@@ -16,7 +16,7 @@ from jp_hw.build import emit, open_build
 from jp_hw.csim import csim
 from jp_hw.ir import Layer, Network, Shape, Source
 from jp_hw.macs import count
-from jp_hw.schedule import schedule
+from jp_hw.schedule import Placement, place, schedule
 from jp_hw.schedule.silent import balanced, without_silent
 from jp_hw.simulate import simulate
 from jp_hw.simulators import icarus_version
@@ -115,6 +115,27 @@ def test_channels_pruned_in_balance_stay() -> None:
     assert balanced(first) and not any(balanced(layer) for layer in network.layers)
     even = replace(network, layers=(first, *network.layers[1:]))
     assert without_silent(even) is even
+
+
+def test_dense_columns_are_not_balanced() -> None:
+    """Where all channels that have weights have as many of every input, any dealing is even."""
+    network = mlp(3, (24, 12, 8, 5), density=1.0)
+    silent = changed(network, "layer0", (2, 5), -(1 << 22))
+    assert not balanced(silent.layers[0])
+    assert channels_of(without_silent(silent))["layer0"] == 10
+
+
+def test_places_may_name_all_channels(tmp_path: Path) -> None:
+    """As in builds from before silent channels were left out."""
+    network = changed(mlp(3, (24, 12, 9, 5)), "layer0", (2, 5), -100)
+    every = [Placement(np.arange(n)[None]) for n in channels_of(network).values()]
+    some = [Placement(np.arange(n)[None]) for n in channels_of(without_silent(network)).values()]
+    for places, silent in ((every, {}), (some, {"layer0": 2})):
+        design = place(network, BOARD, 100.0, places)
+        assert design.silent == silent
+        folder = emit(design).write(tmp_path / f"build{len(silent)}")
+        assert open_build(folder).design.silent == silent
+        assert np.array_equal(csim(folder, network.samples), golden.run(network, network.samples))
 
 
 def test_a_dense_twin_keeps_all() -> None:

@@ -381,6 +381,17 @@ def test_trim_leaves_the_share_of_macs_that_was_asked_for(balance: int) -> None:
             assert bool((counts == counts[..., :1]).all())
 
 
+def test_trim_takes_nothing_for_a_share_that_is_not_used() -> None:
+    """The last layer cannot use a fifth of the MACs; the others have what it leaves, also at the end."""
+    shares = (0.0,) * 9 + (0.2,)
+    state = fresh(tiny(macs=0.3, trim=True, mac_shares=shares, criterion="magnitude"))
+    pixels = torch.randint(0, 256, (40, 3, 32, 32), generator=torch.Generator().manual_seed(4))
+    labels = torch.zeros(len(pixels), dtype=torch.int64)
+    training_stages.trim(state, pixels.float() / 255)
+    kept = measure(state.model, state.layers, pixels, labels, 1 / 255).macs_kept
+    assert 0.28 < kept < 0.31
+
+
 def test_trim_ends_the_run_on_calibration_images(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

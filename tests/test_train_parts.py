@@ -214,6 +214,12 @@ def test_a_layer_can_have_a_budget_of_its_own() -> None:
             assert 0.9 * macs < sum(got.values()) < 1.05 * macs
             others = sum(got.values()) - got[own], sum(free.values()) - free[own]
             assert (others[0] > others[1]) == (share < 1)
+    whole_floor = budget.densities(scores, costs, macs, 0.2, math.inf, {own: 1.0})
+    for density, (name, layer) in zip(whole_floor, layers.items(), strict=True):
+        pruning.prune_to(layer, scores[name], density)
+    kept_macs_of = [float((costs[n] * pruning.mask_of(x)).sum()) for n, x in layers.items()]
+    assert kept_macs_of[1] > 1.0  # the floor is more than its own budget, and others pay for it
+    assert sum(kept_macs_of) <= 1.02 * macs
     most = 0.5 * sum(int((pruning.mask_of(layer) > 0).sum()) for layer in layers.values())
     got = spent(most, **{own: free[own]})  # no price makes that of what the others have left
     assert got[own] > 0.9 * free[own]

@@ -2,6 +2,8 @@
 
 from collections.abc import Sequence
 
+import numpy as np
+
 from jp_hw.boards import Board
 from jp_hw.errors import JpHwError
 from jp_hw.ir import Network
@@ -36,14 +38,25 @@ def schedule(
 def place(
     network: Network, board: Board, clock_mhz: float, placements: Sequence[Placement]
 ) -> Design:
-    """The design whose layers are computed at given places, which name channels of `without_silent`."""
+    """The design whose layers are computed at given places: all channels (see `computes`)."""
     columns = {
         layer.name: placement.columns
         for layer, placement in zip(network.layers, placements, strict=True)
     }
-    computed = interleave(without_silent(network), columns)
+    computed = interleave(computes(network, placements), columns)
     layers = with_memories(build_layers(computed, placements), board.budget.usable)
     return _design(network, computed, board, clock_mhz, columns, layers)
+
+
+def computes(network: Network, placements: Sequence[Placement]) -> Network:
+    """What places compute of a network: all its channels if they name so many, else those that are not
+    silent."""
+    every = zip(network.layers, placements, strict=True)
+    whole = all(
+        np.count_nonzero(place.channel_of >= 0) == layer.output.channels * place.columns
+        for layer, place in every
+    )
+    return network if whole else without_silent(network)
 
 
 def _design(

@@ -48,14 +48,18 @@ def balanced(layer: Layer) -> bool:
 
 
 def _in_groups(counts: Int) -> bool:
-    """Whether counts (out channels, in channels) sum up to the same in some groups of outputs."""
+    """Whether counts (out channels, in channels) sum up to the same in some groups of outputs, and would
+    not in any."""
+    some = counts[counts.any(1)]
+    if not len(some) or (some == some[0]).all():
+        return False
     totals = counts.sum(0)
     for groups in range(2, len(counts) // 2 + 1):
         share, rest = np.divmod(totals, groups)
         if not rest.any() and all(
             np.array_equal(counts[group::groups].sum(0), share) for group in range(groups)
         ):
-            return bool(totals.any())
+            return True
     return False
 
 

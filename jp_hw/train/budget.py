@@ -93,7 +93,8 @@ def densities(
     """
     own = own or {}
     pots: list[Pot] = [([name], most) for name, most in own.items()]
-    pots.append(([name for name in scores if name not in own], macs - sum(own.values())))
+    spent = sum(max(most, _least(scores[name], costs[name], floor)) for name, most in own.items())
+    pots.append(([name for name in scores if name not in own], macs - spent))
     kept = _kept(scores, costs, pots, floor, 0.0)
     if sum(kept) > weights:
         low, high = STORAGE_PRICES
@@ -137,6 +138,11 @@ def _kept(
         counts = torch.bincount(layer[order[fits | value[order].isinf()]], minlength=len(names))
         kept |= dict(zip(names, counts.tolist(), strict=True))
     return [kept[name] for name in scores]
+
+
+def _least(score: Tensor, cost: Tensor, floor: float) -> float:
+    """MACs of the weights that a layer keeps anyway."""
+    return float(cost.flatten()[_values(score, cost, floor, 0.0).isinf()].sum())
 
 
 def _values(score: Tensor, cost: Tensor, floor: float, storage: float) -> Tensor:

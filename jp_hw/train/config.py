@@ -76,7 +76,8 @@ class TrainConfig(BaseModel):
       and none falls under ``density_floor`` (see ``budget``). With ``weights``, about that share
       of all weights survives at most, for networks that a device must also be able to store.
     - ``mac_shares``: of the MACs that ``macs`` leaves, the share of each weight layer, 0 where a layer
-      competes for what the others leave: for layers whose PEs are given by their channels.
+      competes for what the others leave: for layers whose PEs are given by their channels. Layers keep
+      what ``density_floor`` says all the same, and of ``weights`` others get what those leave.
     - ``winner_rates``: share of activations that win. Without it, the sensitivity analysis chooses
       the least that costs at most ``winner_drop`` of accuracy before finetuning, layer by layer.
     - ``sensitivity``: held-out images for that analysis, 0 for none.

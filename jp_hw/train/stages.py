@@ -274,7 +274,10 @@ def trim(state: RunState, images: Tensor) -> int:
         if macs() <= wanted and not shaped:
             break
         shaped = False
-        own = {name: share * aim for name, share in _shares(state).items()}
+        own = {
+            name: min(share * aim, float((costs[name] * mask_of(state.layers[name])).sum()))
+            for name, share in _shares(state).items()
+        }
         shares = budget.densities(scores, costs, aim, config.density_floor, own=own)
         for (name, layer), share, cap in zip(
             state.layers.items(), shares, _caps(state), strict=True
@@ -334,7 +337,7 @@ def _densities(
     wanted = config.macs * state.dense_macs
 
     def left(whole: float, wanted: float) -> float:
-        return whole * pruning.cubic(min(1.0, wanted / whole), share)
+        return whole * pruning.cubic(min(1.0, wanted / whole), share) if whole else 0.0
 
     own = {name: left(whole[name], part * wanted) for name, part in _shares(state).items()}
     macs = left(sum(whole.values()), wanted)
