@@ -117,9 +117,9 @@ def field_bit(memory: Memory, name: str, bit: int) -> int:
 def flips(build: Build) -> dict[str, tuple[Memory, int, int]]:
     """A weight, a threshold and a requantizer constant that matter, and which bit to flip."""
     first, _, last = build.design.layers
-    tensors = golden.tensors(build.network, build.images[:IMAGES])
+    tensors = golden.tensors(build.design.computed, build.images[:IMAGES])
     wins = np.count_nonzero(tensors[first.name], axis=(0, 1, 2))
-    busiest = int((wins * channels_read(build.network, first.name)).argmax())
+    busiest = int((wins * channels_read(build.design.computed, first.name)).argmax())
     pe, slot = (int(i) for i in np.argwhere(first.channel_of == busiest)[0])
     weights = last.weights[0]
     own = [group for groups in first.groups for group in groups]
