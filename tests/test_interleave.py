@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from back_ends import check_both
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from networks import Builder, Convolution, doubled, mlp, pooled, residual
@@ -12,7 +13,6 @@ from random_networks import networks
 
 from jp_hw import boards, golden
 from jp_hw.build import emit, open_build
-from jp_hw.csim import csim
 from jp_hw.errors import JpHwError
 from jp_hw.ir import INPUT, Network, Pool, Shape
 from jp_hw.macs import count
@@ -20,7 +20,6 @@ from jp_hw.schedule import Placement, place, schedule
 from jp_hw.schedule.assign import assign, channel_work
 from jp_hw.schedule.cycles import simulate_cycles
 from jp_hw.schedule.interleave import interleave, tensor, wider
-from jp_hw.simulate import simulate
 from jp_hw.simulators import icarus_version
 
 BOARD = boards.load("pynq-z2")
@@ -145,12 +144,7 @@ def test_pools_of_interleaved_columns_are_bit_exact(tmp_path: Path, trimmed: boo
     ]
     design = place(network, BOARD, 100.0, places)
     build = open_build(emit(design).write(tmp_path / "build"))
-    assert np.array_equal(csim(build.folder, build.images), golden.run(network, build.images))
-    for stall in (0.0, 0.3):
-        report = simulate(build, len(build.images), simulator="icarus", stall=stall)
-        assert report.passed and report.mismatches == 0 and report.counters_exact
-        if stall == 0.0:
-            assert report.predicted == report.run.cycles_per_image
+    check_both(build)
 
 
 @pytest.mark.skipif(icarus_version() is None, reason="Icarus is not installed")
@@ -160,12 +154,7 @@ def test_bit_exact_in_both_back_ends_and_read_back(tmp_path: Path) -> None:
     build = open_build(emit(design).write(tmp_path / "build"))
     assert build.design.columns == design.columns
     assert np.array_equal(build.network.layers[0].bias, network.layers[0].bias)
-    assert np.array_equal(csim(build.folder, build.images), golden.run(network, build.images))
-    for stall in (0.0, 0.3):
-        report = simulate(build, len(build.images), simulator="icarus", stall=stall)
-        assert report.passed and report.mismatches == 0 and report.counters_exact
-        if stall == 0.0:
-            assert report.predicted == report.run.cycles_per_image
+    check_both(build)
 
 
 def test_a_damaged_factor_is_found(tmp_path: Path) -> None:

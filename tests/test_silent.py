@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from back_ends import check_both
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from networks import Builder, Convolution, chain, mlp, pooled, residual
@@ -18,7 +19,6 @@ from jp_hw.ir import Layer, Network, Shape, Source
 from jp_hw.macs import count
 from jp_hw.schedule import Placement, place, schedule
 from jp_hw.schedule.silent import balanced, without_silent
-from jp_hw.simulate import simulate
 from jp_hw.simulators import icarus_version
 from jp_hw.twin import dense_twin
 
@@ -175,12 +175,7 @@ def test_no_pe_for_a_silent_channel_in_both_back_ends(tmp_path: Path) -> None:
     assert design.silent == {"stem": 2, "first": 1}
     build = open_build(emit(design).write(tmp_path / "build"))
     assert build.design.layers[0].channel_of.tolist() == design.layers[0].channel_of.tolist()
-    assert np.array_equal(csim(build.folder, build.images), golden.run(network, build.images))
-    for stall in (0.0, 0.3):
-        report = simulate(build, len(build.images), simulator="icarus", stall=stall)
-        assert report.passed and report.mismatches == 0 and report.counters_exact
-        if stall == 0.0:
-            assert report.predicted == report.run.cycles_per_image
+    check_both(build)
 
 
 def test_wide_chain_of_groups() -> None:

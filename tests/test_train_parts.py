@@ -190,7 +190,7 @@ def test_a_cap_on_stored_weights_takes_them_where_they_save_few_macs() -> None:
 
 
 def test_a_layer_can_have_a_budget_of_its_own() -> None:
-    """And what the others get does not depend on how it is spent."""
+    """The others share what it leaves, also where the floor or a cap on stored weights binds."""
     model, layers = small()
     uses = budget.uses(model, layers, images(n=1))
     moments = {n: pruning.InputMoments.of(pruning.fanout(x).numel()) for n, x in layers.items()}

@@ -6,19 +6,18 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from back_ends import check_both
 from networks import every_kind, mlp, residual
 from test_cli import run
 from test_macs import looked_at, products
 
 from jp_hw import boards, golden, ir_file
 from jp_hw.build import emit, open_build
-from jp_hw.csim import csim
 from jp_hw.errors import JpHwError
 from jp_hw.ir import Network
 from jp_hw.macs import count
 from jp_hw.schedule import schedule
 from jp_hw.schedule.interleave import interleave
-from jp_hw.simulate import simulate
 from jp_hw.simulators import icarus_version
 from jp_hw.twin import dense_twin
 
@@ -56,13 +55,8 @@ def test_bit_exact_in_both_back_ends(kind: str, tmp_path: Path) -> None:
     twin = dense_twin(KINDS[kind])
     build = open_build(emit(schedule(twin, BOARD, 2 * len(twin.layers))).write(tmp_path / "build"))
     assert build.network.dense and not any(n != 1 for n in build.design.columns)
-    assert np.array_equal(csim(build.folder, build.images), golden.run(twin, build.images))
     # counters_exact: the accelerator did as many MACs as `count` says, none was skipped
-    for stall in (0.0, 0.3):
-        report = simulate(build, len(build.images), simulator="icarus", stall=stall)
-        assert report.passed and report.mismatches == 0 and report.counters_exact
-        if stall == 0.0:
-            assert report.predicted == report.run.cycles_per_image
+    check_both(build)
 
 
 def test_a_file_remembers_it(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from jp_hw import golden
 from jp_hw.ir import INPUT, Int, Layer, Network, Requantize, Shape, Source
+from jp_hw.schedule.build import channels_read
 
 Kept = NDArray[np.bool_]
 """Which channels of a tensor remain, bool (channels,)."""
@@ -31,7 +32,9 @@ def without_silent(network: Network) -> Network:
         inner = replace(layer, sources=tuple(_reading(s, kept[s.tensor]) for s in layer.sources))
         own = np.ones(layer.output.channels, np.bool_)
         if layer.requantize is not None and not balanced(layer):
-            own = _weighty(inner) | (_constant(layer, layer.requantize) & _read(network, layer))
+            own = _weighty(inner) | (
+                _constant(layer, layer.requantize) & channels_read(network, layer.name)
+            )
             own[0] |= not own.any()
         kept[layer.name] = own
         layers.append(inner if own.all() else _only(inner, own))
@@ -76,16 +79,6 @@ def _constant(layer: Layer, rule: Requantize) -> Kept:
     nothing: Int = np.zeros((1, 1, 1, layer.output.channels), np.int64)
     fires: Kept = golden.requantize(rule, nothing, layer.bias).reshape(-1) != 0
     return fires
-
-
-def _read(network: Network, layer: Layer) -> Kept:
-    """Output channels that any weight of a later layer reads."""
-    found = np.zeros(layer.output.channels, np.bool_)
-    for reader in network.layers:
-        for source in reader.sources:
-            if source.tensor == layer.name:
-                found |= _in_one_group(source).weights.any(axis=(0, 2, 3))
-    return found
 
 
 def _reading(source: Source, kept: Kept) -> Source:
