@@ -39,7 +39,7 @@ def alexnet() -> dict[str, object]:
     board = board.model_copy(update={"budget": board.budget.model_copy(update=endless)})
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name) / "build"
-        made = generated(network, board, folder, 40, network.samples[:1].astype(np.uint8))
+        made = generated(network, board, folder, network.samples[:1].astype(np.uint8), pes=40)
         build = open_build(folder)
         binary(folder)
         begin = time.perf_counter()

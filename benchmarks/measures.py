@@ -26,11 +26,16 @@ def children() -> float:
 
 
 def generated(
-    network: Network, board: Board, folder: Path, pes: int | None, images: NDArray[np.uint8]
+    network: Network,
+    board: Board,
+    folder: Path,
+    images: NDArray[np.uint8],
+    pes: int | None = None,
+    utilization: float | None = None,
 ) -> dict[str, object]:
     """Generate a build and say what that took."""
     begin = time.perf_counter()
-    design = schedule(network, board, pes)
+    design = schedule(network, board, pes, utilization=utilization)
     emit(design, images).write(folder)
     return {
         "generate_seconds": time.perf_counter() - begin,

@@ -1,9 +1,9 @@
 """The zoo's convolutional networks on their boards: cycles of real images, utilization, exactness.
 
-``python -m benchmarks.networks [--data DIR] [--only NAME] [--images N]`` generates each network,
-compares 100 images in csim and 4 in RTL (with and without stalls) with the golden model, and predicts
-the cycles of N test images. Times are of this machine, as ratios where they compare. Prints one JSON
-object.
+``python -m benchmarks.networks [--data DIR] [--only NAME] [--images N] [--utilization U]`` generates
+each network, as fast as can be or with PEs that are so busy, compares 100 images in csim and 4 in RTL
+(with and without stalls) with the golden model, and predicts the cycles of N test images. Times are of
+this machine, as ratios where they compare. Prints one JSON object.
 """
 
 import argparse
@@ -57,19 +57,23 @@ def predicted(build: Build, images: NDArray[np.uint8]) -> dict[str, Any]:
         "images_per_second_at_board_clock": build.design.clock_mhz * 1e6 / float(gaps.mean()),
         "utilization": why.utilization,
         "slowest_layer": why.slowest,
-        "slowest_layer_utilization": max(layer.utilization for layer in why.layers),
+        "slowest_layer_utilization": next(
+            layer.utilization for layer in why.layers if layer.name == why.slowest
+        ),
         "least_cycles_of_slowest_layer": max(layer.cycles for layer in why.layers),
         "seconds_per_image": seconds,
     }
 
 
-def measured(name: str, data: Path | None, count: int) -> dict[str, Any]:
+def measured(name: str, data: Path | None, count: int, utilization: float | None) -> dict[str, Any]:
     """One network through everything."""
     artifact = zoo.load(name)
     board, images = boards.load(BOARDS[name]), pictures(artifact, data, count)
     network = network_of(artifact)
     with tempfile.TemporaryDirectory() as folder:
-        made = generated(network, board, Path(folder) / "build", None, images[:CSIM_IMAGES])
+        made = generated(
+            network, board, Path(folder) / "build", images[:CSIM_IMAGES], utilization=utilization
+        )
         build = open_build(Path(folder) / "build")
         binary(build.folder)
         begin = children()
@@ -83,6 +87,7 @@ def measured(name: str, data: Path | None, count: int) -> dict[str, Any]:
     guess, budget = estimate(build.design.layers), board.budget
     return {
         "board": board.name,
+        **({} if utilization is None else {"utilization_wanted": utilization}),
         **made,
         "weights": sum(
             int(np.count_nonzero(s.weights)) for la in network.layers for s in la.sources
@@ -104,11 +109,12 @@ def main() -> None:
     parser.add_argument("--data", type=Path, help="folder with CIFAR-10's files")
     parser.add_argument("--only", choices=list(BOARDS), help="one network")
     parser.add_argument("--images", type=int, default=1000, help="test images to predict cycles of")
+    parser.add_argument("--utilization", type=float, help="as of `jp-hw generate`")
     options = parser.parse_args()
     result: dict[str, Any] = {"machine": platform.processor() or platform.machine()}
     for name in BOARDS:
         if options.only in (None, name):
-            result[name] = measured(name, options.data, options.images)
+            result[name] = measured(name, options.data, options.images, options.utilization)
     print(json.dumps(result, indent=2))
 
 

@@ -5,11 +5,19 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from io import BytesIO
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from jp_hw import golden, ir_file
 from jp_hw.boards import Board
@@ -18,6 +26,7 @@ from jp_hw.emit.host import host_files
 from jp_hw.emit.rtl import rtl_files
 from jp_hw.errors import JpHwError
 from jp_hw.ir import Int, Network
+from jp_hw.macs import ANY
 from jp_hw.plan import FORMAT, MANIFEST, Plan
 from jp_hw.registers import register_map
 from jp_hw.schedule import Design, Placement, place
@@ -35,11 +44,22 @@ class _Placement(BaseModel):
     streams: int = 1
     columns: int = 1
     queue: int = Field(0, strict=True)
-    trimmed: bool = True
+    beside: int = Field(0, ge=0, le=ANY, strict=True)
     slack: int = Field(0, strict=True)
     joined: bool = False
     share: int = Field(1, ge=1, le=MOST_SHARE, strict=True)
     winners: int = Field(0, strict=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _of_earlier_builds(cls, values: Any) -> Any:
+        """They said only whether nothing beside the map was computed."""
+        if isinstance(values, dict) and isinstance(values.get("trimmed"), bool):
+            return {
+                "beside": 0 if values["trimmed"] else ANY,
+                **{name: value for name, value in values.items() if name != "trimmed"},
+            }
+        return values
 
     @field_validator("queue", "slack", "winners")
     @classmethod
@@ -127,7 +147,7 @@ def emit(
                 "streams": len(layer.streams),
                 "columns": columns,
                 "queue": layer.fifo_depth,
-                "trimmed": layer.trimmed,
+                "beside": layer.beside,
                 "slack": layer.slack,
                 "joined": layer.joined,
                 "share": layer.share,
@@ -186,7 +206,7 @@ def _placements(manifest: _Manifest, network: Network, path: Path) -> list[Place
                 placement.streams,
                 placement.columns,
                 placement.queue,
-                placement.trimmed,
+                placement.beside,
                 placement.slack,
                 placement.joined,
                 placement.share,

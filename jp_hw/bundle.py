@@ -154,7 +154,7 @@ def _manifest(build: Build, hashes: Mapping[str, str]) -> dict[str, object]:
             for layer in count(
                 network,
                 build.images,
-                untrimmed=build.design.untrimmed,
+                beside=build.design.beside,
                 computed=build.design.computed,
             )
         },

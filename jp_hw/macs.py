@@ -4,14 +4,21 @@ A MAC is kept when its weight and its activation are both non-zero (in a dense n
 its output exists; counts are exact integers per image.
 """
 
-from collections.abc import Collection
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from jp_hw import golden
 from jp_hw.dense import convolve
 from jp_hw.ir import Int, Layer, Network, Source, dense_macs
+
+ANY = 255
+"""So many taps of a token, of whatever kernel, lead beside the map at most."""
+Beside = Mapping[str, int]
+"""Layers that compute some of what lies beside their map, and of how many taps of a token, on a side:
+tokens of which more lead beside it have none of that computed."""
 
 
 @dataclass(frozen=True)
@@ -46,13 +53,13 @@ def count(
     network: Network,
     images: np.ndarray,
     batch: int = 500,
-    untrimmed: Collection[str] = (),
+    beside: Beside | None = None,
     computed: Network | None = None,
 ) -> list[LayerCount]:
     """Count per layer over images, integers (n, height, width, channels).
 
-    untrimmed: names of layers that also compute what is beside the map: that of `computed`, the same
-    network with columns interleaved.
+    beside: layers that also compute what is beside the map: that of `computed`, the same network with
+    columns interleaved.
     """
     macs = np.zeros(len(network.layers), np.int64)
     executed = np.zeros(len(network.layers), np.int64)
@@ -64,8 +71,8 @@ def count(
                 tokens[i] += np.count_nonzero(network.live(values[source.tensor]))
                 own = values[source.tensor]
                 macs[i] += int(kept(network, layer, source, own).sum())
-        executed += _executed(computed or network, images[start : start + batch], untrimmed)
-    executed = np.where([layer.name in untrimmed for layer in network.layers], executed, macs)
+        executed += _executed(computed or network, images[start : start + batch], beside or {})
+    executed = np.where([layer.name in (beside or {}) for layer in network.layers], executed, macs)
     return [
         LayerCount(
             layer.name,
@@ -82,29 +89,53 @@ def count(
     ]
 
 
-def _executed(network: Network, images: np.ndarray, untrimmed: Collection[str]) -> Int:
-    """MACs of the untrimmed layers, those beside the map included; 0 for the others."""
-    executed = np.zeros(len(network.layers), np.int64)
-    values = golden.tensors(network, images) if untrimmed else {}
+def _executed(network: Network, images: np.ndarray, beside: Beside) -> Int:
+    """MACs of the layers that compute more than their map; 0 for the others."""
+    found = np.zeros(len(network.layers), np.int64)
+    values = golden.tensors(network, images) if beside else {}
     for i, layer in enumerate(network.layers):
-        if layer.name in untrimmed:
-            wider = beside(network, layer)
+        if layer.name in beside:
             for source in layer.sources:
-                executed[i] += kept(network, layer, source, values[source.tensor], wider).sum()
-    return executed
+                own = values[source.tensor]
+                found[i] += executed(network, layer, source, own, beside[layer.name]).sum()
+    return found
 
 
-def beside(network: Network, layer: Layer) -> int:
+def margin(network: Network, layer: Layer) -> int:
     """Columns of sums beside the map that a layer's weights lead to, on the side with most of them."""
     most = 0
     for source in layer.sources:
-        x = np.arange(network.tensor_shape(source.tensor).width)[:, None] * source.spread
-        tap = np.arange(source.weights.shape[3]) * source.dilation[1]
-        out, rest = np.divmod(x + source.padding[1] - tap, source.stride[1])
-        reached = out[rest == 0]
-        if reached.size:
-            most = max(most, -int(reached.min()), int(reached.max()) - (layer.map.width - 1))
+        out = np.concatenate(_reached(network, source))
+        if out.size:
+            most = max(most, -int(out.min()), int(out.max()) - (layer.map.width - 1))
     return most
+
+
+def _reached(network: Network, source: Source) -> list[Int]:
+    """Columns of sums that taps lead to from every column of a source, beside the map, too."""
+    x = np.arange(network.tensor_shape(source.tensor).width)[:, None] * source.spread
+    tap = np.arange(source.weights.shape[3]) * source.dilation[1]
+    out, rest = np.divmod(x + source.padding[1] - tap, source.stride[1])
+    return [own[late == 0] for own, late in zip(out, rest, strict=True)]
+
+
+def executed(network: Network, layer: Layer, source: Source, values: Int, beside: int) -> Int:
+    """What one source of a layer makes its PEs do for every sum, beside the map, too.
+
+    Returns int64 (n, height, width, channels), with `margin` columns more on both sides. beside: of
+    tokens with no more taps than that beside the map, on either side, those MACs count, too.
+    """
+    more, width = margin(network, layer), layer.map.width
+    whole: NDArray[np.bool_] = np.array(
+        [
+            max(np.count_nonzero(out < 0), np.count_nonzero(out >= width)) <= beside
+            for out in _reached(network, source)
+        ]
+    )[:, None]
+    inside = kept(network, layer, source, values * ~whole)
+    return kept(network, layer, source, values * whole, more) + np.pad(
+        inside, ((0, 0), (0, 0), (more, more), (0, 0))
+    )
 
 
 def kept(network: Network, layer: Layer, source: Source, values: Int, more: int = 0) -> Int:
@@ -112,8 +143,7 @@ def kept(network: Network, layer: Layer, source: Source, values: Int, more: int 
 
     values: the source's tensor, (n, h, w, channels). A dense convolution of 0/1 maps counts exactly.
     Sums that no pooling window looks at are never computed, so they count 0.
-    more: count so many columns on both sides of the map, too (for which a layer that is not trimmed
-    takes its time).
+    more: count so many columns on both sides of the map, too, where all MACs are.
     """
     result = convolve(
         network.live(values).astype(np.int64),

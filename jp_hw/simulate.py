@@ -342,7 +342,7 @@ def simulate(
         run,
         mismatches=int(np.count_nonzero(expected != run.logits)),
         counts=tuple(
-            count(network, batch, untrimmed=build.design.untrimmed, computed=build.design.computed)
+            count(network, batch, beside=build.design.beside, computed=build.design.computed)
         ),
         predicted=simulate_cycles(build.design, batch).cycles_per_image if rtl == "own" else None,
         correct=int(np.count_nonzero(run.logits.argmax(1) == labels))

@@ -33,7 +33,7 @@ from jp_hw.emit.hls import hls_files
 from jp_hw.emit.rtl import rtl_files
 from jp_hw.errors import JpHwError
 from jp_hw.ir import Network
-from jp_hw.macs import count
+from jp_hw.macs import ANY, count
 from jp_hw.plan import Plan
 from jp_hw.resources import data_dir
 from jp_hw.schedule import Design, Placement, place, schedule
@@ -77,7 +77,7 @@ def placed(network: Network, columns: Factors, most: int) -> list[Placement]:
         work = channel_work(network, layer, tensors)
         pes = min(work.shape[1], most + i)
         streams = 1 if layer is computed.layers[-1] or most > NEAR_MERGE else min(pes, most)
-        trimmed = bool((computed.samples[0].size + i + most) % 2)
+        beside = (0, 1, 0, ANY)[(computed.samples[0].size + i + most) % 4]
         places, joined = assign(work, pes), bool((computed.samples[0].size + most) % 3)
         share, deep = 1 + (computed.samples[0].size + 3 * i) % MOST_SHARE, (most + i) % 3 == 0
         placements.append(
@@ -85,7 +85,7 @@ def placed(network: Network, columns: Factors, most: int) -> list[Placement]:
                 places,
                 streams,
                 columns.get(layer.name, 1),
-                trimmed=trimmed,
+                beside=beside,
                 joined=joined,
                 share=share,
                 winners=DEEP if deep else 0,
@@ -107,7 +107,7 @@ def check_rtl(network: Network, simulator: str = "icarus") -> None:
     design = scheduled(network)
     exact, counts = (
         golden.run(network, network.samples),
-        count(network, network.samples, untrimmed=design.untrimmed),
+        count(network, network.samples, beside=design.beside),
     )
     predicted = simulate_cycles(design, network.samples)
     with tempfile.TemporaryDirectory() as name:
@@ -164,7 +164,7 @@ def static_hls() -> list[str]:
 
 
 def scheduled(network: Network) -> Design:
-    """The scheduler's design, or for every second network one with columns interleaved and untrimmed."""
+    """The scheduler's design, or for every second network one as `placed`."""
     seed = abs(int(network.samples.sum()))
     if seed % 2:  # few PEs, or so many behind a merge that it chooses in two steps
         most = 2 if seed % 4 == 1 else 2 * NEAR_MERGE

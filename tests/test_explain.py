@@ -13,7 +13,7 @@ from jp_hw.build import emit
 from jp_hw.cli import app
 from jp_hw.cli.schedule import _tell
 from jp_hw.ir import Network, Shape
-from jp_hw.macs import count
+from jp_hw.macs import ANY, count
 from jp_hw.schedule import Placement, place, schedule
 from jp_hw.schedule.allocate import loads
 from jp_hw.schedule.cycles import simulate_cycles
@@ -97,7 +97,7 @@ def test_a_layer_of_uneven_channels_gets_a_hint(
     channels: int, uneven: float, hinted: bool, capsys: pytest.CaptureFixture[str]
 ) -> None:
     layer = LayerReport(
-        "conv", 4, channels, 1, 1, True, False, 400.0, 190.0, uneven, 20, 50.0, "MACs", 0.5, None
+        "conv", 4, channels, 1, 1, 0, False, 400.0, 190.0, uneven, 20, 50.0, "MACs", 0.5, None
     )
     _tell(Explanation(2, 210.0, 220.0, 220, 30, 0.5, "conv", (layer,)))
     told = " ".join(capsys.readouterr().out.split())
@@ -105,17 +105,17 @@ def test_a_layer_of_uneven_channels_gets_a_hint(
     assert ("its busiest channel has 1.9 times as much to do as the mean one" in told) == hinted
 
 
-@pytest.mark.parametrize("trimmed", [True, False])
-def test_unevenness_is_that_of_the_channels(trimmed: bool) -> None:
+@pytest.mark.parametrize("beside", [0, ANY])
+def test_unevenness_is_that_of_the_channels(beside: int) -> None:
     """With what lies beside the map, where that is computed."""
     network = busy()
     placements = [
-        Placement(np.arange(n).reshape(-1, 1), trimmed=trimmed) for n in (8, 8, network.classes)
+        Placement(np.arange(n).reshape(-1, 1), beside=beside) for n in (8, 8, network.classes)
     ]
     images = many(network)
     report = explain(place(network, BOARD, 100.0, placements), images)
-    untrimmed = [] if trimmed else [layer.name for layer in network.layers]
-    every = loads(network, golden.tensors(network, images), untrimmed)
+    limits = {layer.name: beside for layer in network.layers}
+    every = loads(network, golden.tensors(network, images), limits)
     for layer, load in zip(report.layers, every, strict=True):
         assert layer.uneven == pytest.approx(load.work.max(1).mean() / load.work.mean())
         assert layer.uneven > 1.0

@@ -15,7 +15,7 @@ from jp_hw import boards, golden
 from jp_hw.build import emit, open_build
 from jp_hw.errors import JpHwError
 from jp_hw.ir import INPUT, Network, Pool, Shape
-from jp_hw.macs import count
+from jp_hw.macs import ANY, count
 from jp_hw.schedule import Placement, place, schedule
 from jp_hw.schedule.assign import assign, channel_work
 from jp_hw.schedule.cycles import simulate_cycles
@@ -128,8 +128,8 @@ def test_pools_of_interleaved_columns() -> None:
 
 
 @pytest.mark.skipif(icarus_version() is None, reason="Icarus is not installed")
-@pytest.mark.parametrize("trimmed", [True, False])
-def test_pools_of_interleaved_columns_are_bit_exact(tmp_path: Path, trimmed: bool) -> None:
+@pytest.mark.parametrize("beside", [0, ANY])
+def test_pools_of_interleaved_columns_are_bit_exact(tmp_path: Path, beside: int) -> None:
     network, columns = tiled(), {"one": 4, "two": 2, "three": 2}
     computed = interleave(network, columns)
     tensors = golden.tensors(computed, computed.samples)
@@ -138,7 +138,7 @@ def test_pools_of_interleaved_columns_are_bit_exact(tmp_path: Path, trimmed: boo
             assign(channel_work(computed, layer, tensors), 2 + i),
             streams=1 if layer is computed.layers[-1] else 2,
             columns=columns.get(layer.name, 1),
-            trimmed=trimmed,
+            beside=beside,
         )
         for i, layer in enumerate(computed.layers)
     ]

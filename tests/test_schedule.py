@@ -28,6 +28,7 @@ from jp_hw.boards import Board
 from jp_hw.build import emit, open_build
 from jp_hw.errors import JpHwError
 from jp_hw.ir import INPUT, Network, Shape, Source
+from jp_hw.macs import ANY
 from jp_hw.schedule import Design, Lane, LayerDesign, Placement, place, schedule, search
 from jp_hw.schedule.allocate import SHARED, Load, loads
 from jp_hw.schedule.assign import assign, channel_work, in_turn
@@ -42,10 +43,10 @@ KINDS = every_kind()
 BOARD = boards.load("pynq-z2")
 
 
-def spread(network: Network, first: int = 2, untrimmed: int = -1) -> Design:
+def spread(network: Network, first: int = 2, wide: int = -1, beside: int = ANY) -> Design:
     """Every layer on several PEs, slots that stay unused, and tensors in several streams.
 
-    untrimmed: every second layer, from this one on; none if it is negative.
+    wide: every second layer, from this one on, computes what is `beside` its map; none if negative.
     """
     tensors = golden.tensors(network, network.samples)
     placements = []
@@ -53,13 +54,14 @@ def spread(network: Network, first: int = 2, untrimmed: int = -1) -> Design:
         work = channel_work(network, layer, tensors)
         pes = min(work.shape[1], first + i)
         streams = 1 if layer is network.layers[-1] else 1 + i % min(3, pes)
-        placements.append(Placement(assign(work, pes), streams, trimmed=i % 2 != untrimmed))
+        own = beside if i % 2 == wide else 0
+        placements.append(Placement(assign(work, pes), streams, beside=own))
     return place(network, BOARD, 100.0, placements)
 
 
 @cache
-def design_of(kind: str, untrimmed: int = -1) -> Design:
-    return spread(KINDS[kind], untrimmed=untrimmed)
+def design_of(kind: str, wide: int = -1) -> Design:
+    return spread(KINDS[kind], wide=wide)
 
 
 def read_by_later(network: Network, name: str) -> np.ndarray:
@@ -87,21 +89,21 @@ def check(design: Design, *, late: bool, seed: int = 0) -> None:
             assert np.array_equal(sent, tensors[layer.name][n] * read)
 
 
-@pytest.mark.parametrize("untrimmed", [-1, 0, 1])
+@pytest.mark.parametrize("wide", [-1, 0, 1])
 @pytest.mark.parametrize("late", [False, True])
 @pytest.mark.parametrize("kind", KINDS)
-def test_the_images_alone_reproduce_the_golden_model(kind: str, late: bool, untrimmed: int) -> None:
-    check(design_of(kind, untrimmed), late=late, seed=1)
+def test_the_images_alone_reproduce_the_golden_model(kind: str, late: bool, wide: int) -> None:
+    check(design_of(kind, wide), late=late, seed=1)
 
 
 @settings(
     max_examples=100, derandomize=True, deadline=None, suppress_health_check=list(HealthCheck)
 )
-@given(networks(), st.booleans(), st.integers(0, 3), st.integers(-1, 1))
+@given(networks(), st.booleans(), st.integers(0, 3), st.integers(-1, 1), st.sampled_from([1, ANY]))
 def test_any_network_is_in_its_images(
-    network: Network, late: bool, seed: int, untrimmed: int
+    network: Network, late: bool, seed: int, wide: int, beside: int
 ) -> None:
-    check(spread(network, 1 + seed, untrimmed), late=late, seed=seed)
+    check(spread(network, 1 + seed, wide, beside), late=late, seed=seed)
 
 
 def channels_in(design: Design, lane: Lane) -> list[int]:

@@ -29,6 +29,10 @@ def generate(
     ] = None,
     pes: Annotated[int | None, typer.Option(min=1, help="At most so many PEs in all.")] = None,
     clock: Annotated[float | None, typer.Option(help="Clock in MHz.")] = None,
+    utilization: Annotated[
+        float | None,
+        typer.Option(help="Share of their cycles, 0..1, in which PEs do a MAC, at least."),
+    ] = None,
     dense: Annotated[
         bool, typer.Option("--dense", help="The dense twin: the same array, nothing skipped.")
     ] = False,
@@ -46,7 +50,7 @@ def generate(
     target = boards.load(board)
     network, samples = _network(model)
     network = dense_twin(network) if dense else network
-    design = schedule(network, target, pes, clock)
+    design = schedule(network, target, pes, clock, utilization)
     folder = out or Path("build") / f"{network.name}-{target.name}"
     plan = emit(design, *((samples.images, samples.labels) if samples else (None, None)))
     plan.write(folder, force=force)

@@ -50,11 +50,11 @@ def schedule(
 def _channels(layer: "LayerReport") -> str:
     """Channels of a PE, interleaved columns (x2) and output streams (/2) where there are several.
 
-    A + is for layers that also compute what lies beside their map.
+    A + is for layers that also compute (some of) what lies beside their map.
     """
     columns = "" if layer.columns == 1 else f" x{layer.columns}"
     streams = "" if layer.streams == 1 else f" /{layer.streams}"
-    return f"{layer.channels}{columns}{streams}" + ("" if layer.trimmed else " +")
+    return f"{layer.channels}{columns}{streams}" + (" +" if layer.beside else "")
 
 
 def _saving(share: float | None) -> str:

@@ -1,7 +1,8 @@
 """How many PEs every layer gets: the slowest layer gets the next one, as long as that pays."""
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,7 +11,7 @@ from jp_hw import golden
 from jp_hw.boards import Board
 from jp_hw.errors import JpHwError
 from jp_hw.ir import INPUT, Int, Layer, Network
-from jp_hw.macs import beside
+from jp_hw.macs import Beside, margin
 from jp_hw.schedule.assign import assign, busiest, busiest_of, channel_work, column_work
 from jp_hw.schedule.build import Placement, build_layers, channels_read
 from jp_hw.schedule.columns import axes
@@ -18,9 +19,8 @@ from jp_hw.schedule.design import LayerDesign
 from jp_hw.schedule.estimate import estimate, heaviest, with_memories
 from jp_hw.schedule.interleave import Factors, interleave, sums_per_column
 from jp_hw.schedule.interleave import tensor as interleaved
+from jp_hw.schedule.wanted import WORTH, Wanted
 
-WORTH = 0.15
-"""A PE is added only if it brings at least this part of the speed-up that its share would be."""
 UNEVEN = 1.1
 """A layer is uneven if its busiest PE has so much more to do than its PEs have on average."""
 SHARED = 0.8
@@ -105,23 +105,16 @@ class Load:
         return max(cycles, shared / SHARED), tensor
 
 
-def loads(
-    network: Network, tensors: Mapping[str, Int], untrimmed: Collection[str] = ()
-) -> list[Load]:
+def loads(network: Network, tensors: Mapping[str, Int], beside: Beside | None = None) -> list[Load]:
     """Work of every layer on the tensors that the samples make.
 
-    untrimmed: names of layers that also compute what lies beside their maps.
+    beside: layers that also compute some of what lies beside their maps.
     """
+    limits = beside or {}
+    works = (channel_work(network, la, tensors, limits.get(la.name, 0)) for la in network.layers)
     return [
-        load_of(
-            network,
-            layer,
-            tensors,
-            channel_work(
-                network, layer, tensors, beside(network, layer) if layer.name in untrimmed else 0
-            ),
-        )
-        for layer in network.layers
+        load_of(network, layer, tensors, work)
+        for layer, work in zip(network.layers, works, strict=True)
     ]
 
 
@@ -130,7 +123,7 @@ def load_of(network: Network, layer: Layer, tensors: Mapping[str, Int], work: In
     tokens, reaching = [], []
     for source in layer.sources:
         sent = _sent(network, source.tensor, tensors)
-        vertical, horizontal = axes(source, network.tensor_shape(source.tensor), layer, True)
+        vertical, horizontal = axes(source, network.tensor_shape(source.tensor), layer)
         reaches = np.outer(vertical.live(), horizontal.live())[..., None]
         tokens.append((source.tensor, _count(sent)))
         reaching.append(_count(sent & reaches))
@@ -165,44 +158,53 @@ class DoesNotFit(JpHwError):
 class Samples:
     """What a network's samples make it do.
 
-    tensors: by name. work, wide: every layer's `column_work`, within its map, and with what lies beside
-    it, `beside` columns on both sides. known: what `loads` found.
+    tensors: by name. works: a layer's `column_work` by its name and `Placement.beside`. known: what
+    `loads` found. Both are filled as they are asked for.
     """
 
     network: Network
     tensors: Mapping[str, Int]
-    work: Mapping[str, Int]
-    wide: Mapping[str, Int]
+    works: dict[tuple[str, int], Int] = field(default_factory=dict, compare=False)
     known: dict[tuple[object, ...], Load] = field(default_factory=dict, compare=False)
 
-    def loads(
-        self, inside: Network, columns: Factors, untrimmed: Collection[str] = ()
-    ) -> list[Load]:
-        """Work of every layer with columns interleaved; inside: the network like that."""
+    @cached_property
+    def macs(self) -> float:
+        """Mean MACs of a frame, within the maps."""
+        every = self.loads(self.network, {})
+        return float(sum(load.work.sum() for load in every)) / len(self.network.samples)
+
+    def loads(self, inside: Network, columns: Factors, beside: Beside | None = None) -> list[Load]:
+        """Work of every layer with columns interleaved; inside: the network like that.
+
+        beside: of interleaved layers, and those that read them, all or nothing.
+        """
+        limits = beside or {}
         return [
-            self._load(inside, inside_layer, layer, columns, layer.name in untrimmed)
+            self._load(inside, inside_layer, layer, columns, limits.get(layer.name, 0))
             for inside_layer, layer in zip(inside.layers, self.network.layers, strict=True)
         ]
 
     def _load(
-        self, inside: Network, inside_layer: Layer, layer: Layer, columns: Factors, wide: bool
+        self, inside: Network, inside_layer: Layer, layer: Layer, columns: Factors, beside: int
     ) -> Load:
         """One layer's work, remembered: it depends on the columns of the layer and of what it reads."""
         of = {
             name: columns.get(name, 1) for name in (layer.name, *(s.tensor for s in layer.sources))
         }
-        key = (wide, *of.items())
+        key = (beside, *of.items())
         if key not in self.known:
             read = {source.tensor for source in layer.sources}
             tensors = {name: interleaved(self.tensors[name], of[name]) for name in read}
-            work = self._channels(layer, of[layer.name], wide)
+            work = self._channels(layer, of[layer.name], beside)
             self.known[key] = load_of(inside, inside_layer, tensors, work)
         return self.known[key]
 
-    def _channels(self, layer: Layer, factor: int, wide: bool) -> Int:
+    def _channels(self, layer: Layer, factor: int, beside: int) -> Int:
         """Work of a layer's channels, (samples, channels * factor)."""
-        own = (self.wide if wide else self.work)[layer.name]
-        first = -beside(self.network, layer) if wide else 0
+        key = (layer.name, beside)
+        if key not in self.works:
+            self.works[key] = column_work(self.network, layer, self.tensors, beside)
+        own, first = self.works[key], -margin(self.network, layer) if beside else 0
         part = np.arange(first, first + own.shape[1]) // sums_per_column(layer) % factor
         parts = [own[:, part == i].sum(1) for i in range(factor)]
         return np.stack(parts, axis=-1).reshape(len(own), -1)
@@ -212,11 +214,13 @@ class Samples:
 class Candidates:
     """Placements from one PE per layer up to where no more PEs help or are allowed.
 
-    network: what is computed, with columns interleaved. columns: how many, by layer. loads: of its
-    layers. states: the placements; each needs more than the ones before. limited: whether the last
-    one has all the PEs that are allowed.
+    wanted: what is asked for. macs: of a frame, within the maps. network: what is computed, with columns
+    interleaved. columns: how many, by layer. loads: of its layers. states: the placements; each needs
+    more than the ones before. limited: whether the last one has all the PEs that are wanted.
     """
 
+    wanted: Wanted
+    macs: float
     network: Network
     columns: Factors
     loads: Sequence[Load]
@@ -245,41 +249,55 @@ class Allocation:
     uneven: tuple[str, ...]
     order: tuple[str, ...]
 
+    @property
+    def pes(self) -> int:
+        """PEs of all layers."""
+        return sum(layer.pes for layer in self.layers)
+
+    def price(self, cycles: float) -> float:
+        """What it costs if a frame takes so many cycles."""
+        return self.candidates.wanted.price(self.candidates.macs, cycles, self.pes)
+
 
 def measured(network: Network) -> Samples:
     """What the network's samples make it do."""
-    tensors = golden.tensors(network, network.samples)
-    work = {layer.name: column_work(network, layer, tensors) for layer in network.layers}
-    wide = {
-        layer.name: column_work(network, layer, tensors, beside(network, layer))
-        for layer in network.layers
-    }
-    return Samples(network, tensors, work, wide)
+    return Samples(network, golden.tensors(network, network.samples))
 
 
 def candidates(
     network: Network,
     samples: Samples,
-    pes: int | None,
+    wanted: Wanted,
     columns: Factors | None = None,
     *,
-    trimmed: bool = True,
+    beside: int = 0,
 ) -> Candidates:
     """What may be tried on a board.
 
-    samples: `measured`. pes: at most so many in all. columns: how many are interleaved, by layer.
-    trimmed: whether nothing beside the maps is computed.
+    samples: `measured`. columns: how many are interleaved, by layer.
+    beside: `Placement.beside` of all layers.
     Raises JpHwError if less than one PE per layer is allowed.
     """
     columns = columns or {}
     network = interleave(network, columns)
-    untrimmed = [] if trimmed else [layer.name for layer in network.layers]
-    every = samples.loads(network, columns, untrimmed)
-    if pes is not None and pes < len(every):
-        raise JpHwError(f"{pes} PEs are too few: {len(every)} layers need one each (--pes)")
-    states = list(_growth(network, every, pes, trimmed))
-    limited = pes == sum(len(place.channel_of) for place in states[-1])
-    return Candidates(network, columns, every, states, limited)
+    every = samples.loads(network, columns, {layer.name: beside for layer in network.layers})
+    if wanted.pes is not None and wanted.pes < len(every):
+        raise JpHwError(f"{wanted.pes} PEs are too few: {len(every)} layers need one each (--pes)")
+    states = list(_growth(network, every, wanted.pes, beside))
+    limited = wanted.pes == sum(len(place.channel_of) for place in states[-1])
+    if wanted.utilization is not None:
+        busy = [samples.macs / _pe_cycles(network, every, state) for state in states]
+        enough = [i for i, share in enumerate(busy) if share >= wanted.utilization]
+        last = enough[-1] if enough else int(np.argmax(busy))
+        limited |= last + 1 < len(states)
+        states = states[: last + 1]
+    return Candidates(wanted, samples.macs, network, columns, every, states, limited)
+
+
+def _pe_cycles(network: Network, every: Sequence[Load], places: Sequence[Placement]) -> float:
+    """Cycles of all PEs per frame if nothing ever waited for another layer."""
+    _, work, (tokens, _) = _slowest(network, every, places)
+    return max(work, tokens, 1.0) * sum(len(place.channel_of) for place in places)
 
 
 def allocate(tried: Candidates, board: Board, queues: Queues | None = None) -> Allocation:
@@ -391,11 +409,11 @@ def _slowest(
 
 
 def _growth(
-    network: Network, every: Sequence[Load], pes: int | None, trimmed: bool
+    network: Network, every: Sequence[Load], pes: int | None, beside: int
 ) -> Iterator[list[Placement]]:
     """Placements from one PE per layer up to where no more PEs help or are allowed."""
     placements: list[Placement] | None = [
-        load.placed(Placement(alone, trimmed=trimmed), alone)
+        load.placed(Placement(alone, beside=beside), alone)
         for load, alone in ((load, assign(load.work, 1)) for load in every)
     ]
     while placements is not None:

@@ -7,7 +7,7 @@ from hashlib import blake2b
 import numpy as np
 
 from jp_hw.ir import Int, Layer, Network
-from jp_hw.macs import kept
+from jp_hw.macs import executed, kept
 
 SWAPS = 400
 """So many swaps and attempts at most, which suffices."""
@@ -22,14 +22,18 @@ EVEN = 1.005
 than this, against another way, is as even."""
 
 
-def column_work(network: Network, layer: Layer, tensors: Mapping[str, Int], more: int = 0) -> Int:
+def column_work(network: Network, layer: Layer, tensors: Mapping[str, Int], beside: int = 0) -> Int:
     """MACs of every column and output channel kept on each sample, (samples, columns, channels).
 
-    more: columns on both sides of the map that are counted, too (see `macs.kept`).
+    beside: unless 0, MACs beside the map count, too, in columns of their own (see `macs.executed`).
     """
     work: Int = sum(
         (
-            kept(network, layer, source, tensors[source.tensor], more).sum(1)
+            (
+                executed(network, layer, source, tensors[source.tensor], beside)
+                if beside
+                else kept(network, layer, source, tensors[source.tensor])
+            ).sum(1)
             for source in layer.sources
         ),
         start=np.zeros(1, np.int64),
@@ -38,9 +42,11 @@ def column_work(network: Network, layer: Layer, tensors: Mapping[str, Int], more
     return of_outputs
 
 
-def channel_work(network: Network, layer: Layer, tensors: Mapping[str, Int], more: int = 0) -> Int:
+def channel_work(
+    network: Network, layer: Layer, tensors: Mapping[str, Int], beside: int = 0
+) -> Int:
     """MACs that every output channel keeps on each sample, int64 (samples, out channels)."""
-    work: Int = column_work(network, layer, tensors, more).sum(1)
+    work: Int = column_work(network, layer, tensors, beside).sum(1)
     return work
 
 

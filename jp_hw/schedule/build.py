@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from jp_hw.errors import JpHwError
 from jp_hw.ir import INPUT, Int, Layer, Network, Source
+from jp_hw.macs import ANY
 from jp_hw.schedule import columns, thresholds
 from jp_hw.schedule.buffers import with_buffers
 from jp_hw.schedule.design import (
@@ -19,7 +20,7 @@ from jp_hw.schedule.design import (
     bits_for,
     memory,
 )
-from jp_hw.schedule.geometry import ring_rows, windows
+from jp_hw.schedule.geometry import Axis, ring_rows, windows
 from jp_hw.schedule.memories import pe_memory
 
 BEAT = 8
@@ -41,18 +42,19 @@ class Placement:
     channel_of: int64 (pes, slots), the output channel of every slot, -1 for unused ones. streams:
     output streams, by consecutive PEs as equal as can be. columns: neighbouring columns that are
     channels of their own (`interleave`): channel_of counts those. queue: words of each lane's queue
-    in a PE, 0 for the usual number. trimmed: whether tokens at the left and right border have
-    columns of their own, without the weights that lead out of the map; else such a weight takes its
-    cycle, and nothing is added. slack: tokens that find room before each lane that carries a map, at
-    least. joined: whether several lanes share one bus to the PEs. share: PEs of a group, at most, which
-    share what drains their rows. winners: words of a group's queue of winners, 0 for the usual number.
+    in a PE, 0 for the usual number. beside: tokens of which more taps than that lead beside the map,
+    on the left or on the right, have columns of their own, without the weights of those; in others'
+    such a weight takes its cycle, and nothing is added (0: in none, `macs.ANY`: in all). slack: tokens
+    that find room before each lane that carries a map, at least. joined: whether several lanes share
+    one bus to the PEs. share: PEs of a group, at most, which share what drains their rows. winners:
+    words of a group's queue of winners, 0 for the usual number.
     """
 
     channel_of: Int
     streams: int = 1
     columns: int = 1
     queue: int = 0
-    trimmed: bool = True
+    beside: int = 0
     slack: int = 0
     joined: bool = False
     share: int = 1
@@ -109,7 +111,7 @@ def layer_design(
     parts = [
         columns.lane_columns(
             feed.source, network.tensor_shape(feed.source.tensor), layer, feed.physical,
-            feed.channels, mapping, network.live(feed.source.weights), placement.trimmed,
+            feed.channels, mapping, network.live(feed.source.weights), placement.beside,
         )
         for feed in feeds
     ]  # fmt: skip
@@ -163,7 +165,7 @@ def layer_design(
         requantize=layer.requantize,
         fifo_depth=placement.queue or (MAP_FIFO_DEPTH if on_map else FIFO_DEPTH),
         winner_depth=placement.winners or WINNER_DEPTH,
-        trimmed=placement.trimmed,
+        beside=placement.beside,
         slack=placement.slack,
         joined=placement.joined and len(lanes) > 1,
         share=placement.share,
@@ -182,23 +184,30 @@ def _fewest_blocks(
     return min(found, other, key=lambda one: pe_memory(one[1], weights))
 
 
-def saves(network: Network, layer: Layer) -> bool:
-    """Whether a layer has other columns at its map's borders, whose memory it can do without.
+def savings(network: Network, layer: Layer) -> tuple[int, ...]:
+    """Values of `Placement.beside` that save a layer some of the columns at its map's borders, and so
+    memory: each more of them than the one before, the last one all, which is ANY.
 
-    Not if its map is but one column wide: then most weights of a token lead out of it.
+    None if its map is but one column wide: then most weights of a token lead out of it.
     """
     if layer.map.width == 1:
-        return False
-    several = (
-        [
-            len(
-                columns.axes(source, network.tensor_shape(source.tensor), layer, trimmed)[1].classes
-            )
-            for trimmed in (True, False)
+        return ()
+
+    def sides(beside: int) -> list[Axis]:
+        return [
+            columns.axes(source, network.tensor_shape(source.tensor), layer, beside)[1]
+            for source in layer.sources
         ]
-        for source in layer.sources
-    )
-    return any(more > fewer for more, fewer in several)
+
+    def classes(beside: int) -> int:
+        return sum(len(axis.classes) for axis in sides(beside))
+
+    most = max(count for axis in sides(ANY) for both in axis.beside for count in both)
+    found = [0]
+    for beside in (*range(1, most), ANY):
+        if classes(beside) < classes(found[-1]):
+            found.append(beside)
+    return tuple(found[1:])
 
 
 def _streams(

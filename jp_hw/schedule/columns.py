@@ -136,8 +136,8 @@ class LaneColumns:
         return np.stack(left)[: self.cuts]
 
 
-def axes(source: Source, inputs: Shape, layer: Layer, trimmed: bool = True) -> tuple[Axis, Axis]:
-    """Vertical and horizontal classes of a source. trimmed: whether its columns are at the borders."""
+def axes(source: Source, inputs: Shape, layer: Layer, beside: int = 0) -> tuple[Axis, Axis]:
+    """Vertical and horizontal classes of a source. beside: see `axis`, of columns."""
     shape, output = layer.map, layer.output
     sizes = (
         (inputs.height, shape.height, output.height),
@@ -147,7 +147,7 @@ def axes(source: Source, inputs: Shape, layer: Layer, trimmed: bool = True) -> t
         axis(
             a, b, source.weights.shape[2 + i], source.stride[i], source.padding[i],
             source.dilation[i], source.equal_taps[i], windows(layer.pool, i, c),
-            (1, source.spread)[i], trimmed or i == 0,
+            (1, source.spread)[i], (0, beside)[i],
         )
         for i, (a, b, c) in enumerate(sizes)
     )  # fmt: skip
@@ -162,15 +162,15 @@ def lane_columns(
     channels: int,
     mapping: Mapping,
     stored: NDArray[np.bool_],
-    trimmed: bool,
+    beside: int,
 ) -> LaneColumns:
     """Columns of one lane.
 
     physical_in: physical channel of each input channel, -1 for those of other lanes; channels: how
     many physical ones there are, unused ones included; stored: which of the source's weights are;
-    trimmed: whether borders have columns of their own.
+    beside: so many taps of a token may lead beside the map, on a side.
     """
-    rows, cols = axes(source, inputs, layer, trimmed)
+    rows, cols = axes(source, inputs, layer, beside)
     row_words = layer.map.width * mapping.column_words
     tap_y, tap_x, out, within = np.nonzero(stored.transpose(2, 3, 0, 1))
     values = source.weights[out, within, tap_y, tap_x]

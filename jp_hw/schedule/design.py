@@ -183,7 +183,8 @@ class LayerDesign:
     (`columns.tap_fields`); threshold word: a drained accumulator `a`
     wins if `a >= keep_from`, or, in a signed layer, `a <= keep_to`.
     table: activations by index, where requantization ends in one.
-    trimmed: whether borders have columns of their own, so that no weight leads beside the map.
+    beside: only tokens of which more taps than that lead beside the map, on the left or on the right,
+    have columns of their own, without those; 0: all that any do.
     paired_roms: a PE's pointers and weights share a block RAM. block_ring: its accumulators are one.
     slack: tokens that find room before each of its lanes that carries a map, at least.
     joined: its lanes share one way to the PEs, and so one queue in each; one token of them a cycle.
@@ -213,7 +214,7 @@ class LayerDesign:
     requantize: Requantize | None
     fifo_depth: int
     winner_depth: int
-    trimmed: bool = True
+    beside: int = 0
     paired_roms: bool = False
     block_ring: bool = False
     slack: int = 0
@@ -387,9 +388,9 @@ class Design:
     layers: tuple[LayerDesign, ...]
 
     @property
-    def untrimmed(self) -> frozenset[str]:
-        """Names of layers that also compute what lies beside their map."""
-        return frozenset(layer.name for layer in self.layers if not layer.trimmed)
+    def beside(self) -> dict[str, int]:
+        """Layers that also compute some of what lies beside their map (`macs.Beside`)."""
+        return {layer.name: layer.beside for layer in self.layers if layer.beside}
 
     @property
     def silent(self) -> dict[str, int]:

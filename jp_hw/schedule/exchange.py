@@ -19,9 +19,10 @@ from numpy.typing import NDArray
 
 from jp_hw.boards import KINDS, Board, Budget
 from jp_hw.ir import Int, Layer, Network
+from jp_hw.macs import ANY
 from jp_hw.schedule.allocate import MAX_STREAMS, Allocation, Load, Samples, allocation
 from jp_hw.schedule.assign import assign
-from jp_hw.schedule.build import Placement, build_layers, layer_design, saves
+from jp_hw.schedule.build import Placement, build_layers, layer_design, savings
 from jp_hw.schedule.design import LayerDesign
 from jp_hw.schedule.estimate import (
     IO,
@@ -31,9 +32,10 @@ from jp_hw.schedule.estimate import (
     ring_choices,
     with_memories,
 )
-from jp_hw.schedule.interleave import MOST, fault, interleave
+from jp_hw.schedule.interleave import MOST, Factors, fault, interleave
 from jp_hw.schedule.memories import paired
 from jp_hw.schedule.polish import polish
+from jp_hw.schedule.wanted import Wanted
 
 Shape = tuple[tuple[int, int], ...]
 """Columns interleaved and output streams, of every layer."""
@@ -93,34 +95,40 @@ class Way:
 
 @dataclass(frozen=True)
 class Limits:
-    """What all layers may take together: of the board, and PEs."""
+    """What all layers may take together: of the board, and PEs, as are wanted for so many MACs."""
 
     budget: Budget
-    pes: int
+    wanted: Wanted
+    macs: float
+
+    def pes(self, cycles: float = 0.0) -> int:
+        """So many at most, for a frame of so many cycles."""
+        most = self.wanted.most_pes(self.macs, cycles)
+        return self.budget.dsp if most is None else most
 
     def hold(self, ways: Sequence[Way]) -> bool:
         """Whether the layers' ways fit."""
         need = sum((way.need for way in ways), start=IO)
         pes = sum(len(way.place.channel_of) for way in ways)
-        return pes <= self.pes and not need.exceeds(self.budget)
+        return pes <= self.pes(_mean_frame(ways)) and not need.exceeds(self.budget)
 
 
 def exchange(
     network: Network,
     samples: Samples,
     board: Board,
-    pes: int | None,
+    wanted: Wanted,
     start: Allocation,
     judge: Callable[[Sequence[Allocation]], list[float]],
 ) -> Allocation:
     """An allocation that the board holds and that costs less, as `judge` says, or the same one.
 
-    network: without interleaved columns. pes: at most so many in all. judge: what
-    allocations cost that are to be compared.
+    network: without interleaved columns. wanted: what is aimed at, before layers wait for one another.
+    judge: what allocations cost that are to be compared.
     """
     usable = board.budget.usable
     budget = usable.model_copy(update={"bram18": int(TAKEN * usable.bram18)})
-    limits = Limits(budget, usable.dsp if pes is None else pes)
+    limits = Limits(budget, wanted, samples.macs)
     best = start
     needs: Needs = {}
     for _ in range(ROUNDS):
@@ -217,7 +225,8 @@ class _Round:
         needs = [
             np.array([_kinds(way.need, len(way.place.channel_of)) for way in each]) for each in ways
         ]
-        limits = share * (_kinds(self.limits.budget, self.limits.pes) - _kinds(IO, 0))
+        most = self.limits.pes(_mean_frame(chosen))
+        limits = share * (_kinds(self.limits.budget, most) - _kinds(IO, 0))
         start = [
             next(i for i, way in enumerate(each) if way is own)
             for each, own in zip(ways, chosen, strict=True)
@@ -255,7 +264,7 @@ class _Round:
         if chosen is None:
             return np.inf
         best = self.polished(ways, chosen, 1.0)
-        return float(np.max([way.frames for way in best], axis=0).mean())
+        return _mean_frame(best)
 
     def least(self, ways: Sequence[Sequence[Way]]) -> float:
         """The least cycles for which there are ways that fit."""
@@ -281,7 +290,6 @@ class _Round:
             factors = self.factors(shape)
             inside = interleave(network, factors)
             every = self.samples.loads(inside, factors)
-            wide = self.samples.loads(inside, factors, [layer.name for layer in network.layers])
             places = [
                 load.placed(
                     replace(place, streams=streams),
@@ -291,13 +299,24 @@ class _Round:
             ]
             designs = {d.name: d for d in build_layers(inside, places)}
             for i in missing:
-                trimmed = replace(places[i], trimmed=True)
-                found = list(self.of_layer(inside, every[i], trimmed, designs, keys[i]))
-                if not network.dense and saves(inside, inside.layers[i]):
-                    untrimmed = replace(places[i], trimmed=False)
-                    found += self.of_layer(inside, wide[i], untrimmed, designs, keys[i])
-                self.listed[keys[i]] = found
+                self.listed[keys[i]] = []
+                for beside, load in self.borders(inside, factors, i):
+                    now = replace(places[i], beside=beside)
+                    self.listed[keys[i]] += self.of_layer(inside, load, now, designs, keys[i])
         return [self.listed[key] for key in keys]
+
+    def borders(self, inside: Network, factors: Factors, at: int) -> Iterator[tuple[int, Load]]:
+        """What a layer may compute beside its map, and its work then.
+
+        Where columns are interleaved nothing or all: in between, `Samples` do not know the work.
+        """
+        layer = self.network.layers[at]
+        plain = all(
+            factors.get(n, 1) == 1 for n in (layer.name, *(s.tensor for s in layer.sources))
+        )
+        more = () if inside.dense else savings(inside, inside.layers[at])
+        for beside in (0, *(beside for beside in more if plain or beside == ANY)):
+            yield beside, self.samples.loads(inside, factors, {layer.name: beside})[at]
 
     def of_layer(
         self,
@@ -364,7 +383,7 @@ class _Round:
         """
         channels, work = load.channels, float(load.work.sum(1).mean())
         (low, high), last, fewest, before = self.window, np.inf, channels + 1, 0
-        for pes in range(max(1, int(work / high)), min(channels, self.limits.pes) + 1):
+        for pes in range(max(1, int(work / high)), min(channels, self.limits.pes()) + 1):
             slots = -(-channels // pes)
             ideal = work / pes + load.drained(slots)
             near = ideal >= WINDOW[1] * self.start.cycles
@@ -384,7 +403,7 @@ class _Round:
         """The allocation of some ways, None if the board does not hold it."""
         factors, places = self.factors(shape), [way.place for way in ways]
         names = (layer.name for layer in self.network.layers)
-        untrimmed = [name for name, place in zip(names, places, strict=True) if not place.trimmed]
+        beside = {name: place.beside for name, place in zip(names, places, strict=True)}
         inside = interleave(self.network, factors)
         layers = with_memories(build_layers(inside, places), self.limits.budget)
         if estimate(layers).exceeds(self.limits.budget):
@@ -393,10 +412,15 @@ class _Round:
             self.start.candidates,
             network=inside,
             columns=factors,
-            loads=self.samples.loads(inside, factors, untrimmed),
+            loads=self.samples.loads(inside, factors, beside),
             states=[places],
         )
         return allocation(tried, places, layers, full=True)
+
+
+def _mean_frame(ways: Sequence[Way]) -> float:
+    """Mean over sample frames of the cycles of their slowest layer."""
+    return float(np.max([way.frames for way in ways], axis=0).mean())
 
 
 def _kinds(amounts: Resources | Budget, pes: int) -> NDArray[np.float64]:

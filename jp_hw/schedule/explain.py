@@ -21,13 +21,13 @@ Bound = Literal["MACs", "tokens"]
 class LayerReport:
     """One layer; all figures per image, means over the images.
 
-    channels: output channels (times interleaved columns) per PE. trimmed: whether nothing beside the
-    map is computed. joined: whether its lanes share a bus. macs: of all PEs, those within the map;
-    busiest: all MACs of the PE that has most on an image; uneven: so many times the mean PE's; drain:
-    cycles in which a PE reads sums out; tokens: cycles of the tokens on its slowest bus, row markers
-    included. bound: what its cycles come from. utilization: MACs / (PEs x cycles per image). one_more:
-    share of the layer's own cycles that one more PE (or, bound by tokens, twice the streams) would
-    save at best, None where there are no more channels.
+    channels: output channels (times interleaved columns) per PE. beside: so many taps of a token,
+    on a side, lead beside the map and take their cycle, at most. joined: whether its lanes share a
+    bus. macs: of all PEs, those within the map; busiest: all MACs of the PE that has most on an image;
+    uneven: so many times the mean PE's; drain: cycles in which a PE reads sums out; tokens: cycles of
+    the tokens on its slowest bus, row markers included. bound: what its cycles come from. utilization:
+    MACs / (PEs x cycles per image). one_more: share of the layer's own cycles that one more PE (or,
+    bound by tokens, twice the streams) would save at best, None where there are no more channels.
     """
 
     name: str
@@ -35,7 +35,7 @@ class LayerReport:
     channels: int
     columns: int
     streams: int
-    trimmed: bool
+    beside: int
     joined: bool
     macs: float
     busiest: float
@@ -79,7 +79,7 @@ class Explanation:
 def explain(design: Design, images: np.ndarray) -> Explanation:
     """Explain a design by its cycles on images, integers (n, height, width, channels)."""
     tensors = golden.tensors(design.computed, images)
-    every = loads(design.computed, tensors, untrimmed=design.untrimmed)
+    every = loads(design.computed, tensors, design.beside)
     useful = [float(load.work.sum(1).mean()) for load in loads(design.computed, tensors)]
     report = simulate_cycles(design, images)
     gaps = np.diff(report.end_cycles) if len(images) > 1 else report.end_cycles
@@ -123,7 +123,7 @@ def _layer(
         layer.slots,
         columns,
         len(layer.streams),
-        layer.trimmed,
+        layer.beside,
         layer.joined,
         macs,
         work - drain,

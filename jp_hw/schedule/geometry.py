@@ -22,7 +22,7 @@ class Axis:
     first..last-1, so that their weights need not be stored twice.
     done: per output position, the input position after which it is complete, never falling.
     beside: per input position, how many of its class's first and last taps lead out of the map: 0
-    where borders have classes of their own.
+    where it has a class of its own.
     """
 
     classes: tuple[Taps, ...]
@@ -82,19 +82,19 @@ def axis(
     same: tuple[int, ...] | None = None,
     windows: tuple[tuple[int, ...], ...] | None = None,
     spread: int = 1,
-    trimmed: bool = True,
+    beside: int = 0,
 ) -> Axis:
     """Classes of one direction; sizes in elements, padding before the first input.
 
     same: per tap, a number that taps of equal weights share. windows: per pooled output, the outputs
     that it needs; others are not computed, and `done` is of pooled outputs. spread: from an input to
-    the next one. trimmed: unless, borders have no classes of their own: classes then
-    have taps that lead beside the map, too.
+    the next one. beside: only positions of which more taps than that lead out of the map, on
+    either side, have classes of their own, without those: others' have taps that lead beside the map.
     """
     names = list(range(kernel)) if same is None else list(same)
     needed = set(range(outputs)) if windows is None else {o for window in windows for o in window}
     virtual: list[tuple[Taps, int]] = []
-    beside = []
+    sides = []
     done = [0] * outputs
     for i in range(inputs):
         reached = []
@@ -106,12 +106,17 @@ def axis(
         for _, out in reached:
             if out in needed:
                 done[out] = max(done[out], i)
+        left, right = (
+            sum(out < 0 for _, out in reached),
+            sum(out >= outputs for _, out in reached),
+        )
+        whole = max(left, right) <= beside
         own = [
             (tap, out)
             for tap, out in reached
-            if out in needed or not (trimmed or 0 <= out < outputs)
+            if out in needed or (whole and not 0 <= out < outputs)
         ]
-        beside.append((sum(out < 0 for _, out in own), sum(out >= outputs for _, out in own)))
+        sides.append((left, right) if whole else (0, 0))
         virtual.append((tuple((names[tap], out - origin) for tap, out in own), origin))
     found = {taps for taps, _ in virtual}
     classes: dict[Taps, int] = {}
@@ -128,7 +133,7 @@ def axis(
         done[out] = max(done[out], done[out - 1])
     return Axis(
         tuple(classes), tuple(class_of), tuple(origins), _parts(tuple(classes)), tuple(done),
-        tuple(beside),
+        tuple(sides),
     )  # fmt: skip
 
 

@@ -13,24 +13,32 @@ from jp_hw.schedule.estimate import with_memories
 from jp_hw.schedule.interleave import Factors, interleave
 from jp_hw.schedule.search import search
 from jp_hw.schedule.silent import without_silent
+from jp_hw.schedule.wanted import Wanted
 
 
 def schedule(
-    network: Network, board: Board, pes: int | None = None, clock_mhz: float | None = None
+    network: Network,
+    board: Board,
+    pes: int | None = None,
+    clock_mhz: float | None = None,
+    utilization: float | None = None,
 ) -> Design:
     """Schedule a network for a board.
 
     pes: at most so many PEs in all; as many as help and fit unless given. clock_mhz: the board's
-    default unless given. Where the slowest layer could use more PEs than its channels allow, its
-    columns are interleaved, and where a slow layer's PEs have uneven work and that evens it out.
-    The slowest layers get deep queues where the cycle simulation of samples says that it pays.
-    Channels that are always zero get no place. Deterministic. Raises JpHwError if the network does not
-    fit.
+    default unless given. utilization: the PEs do a MAC in at least this share of their cycles, on the
+    network's samples; no more PEs than are that busy. Where the slowest layer could use more PEs than
+    its channels allow, its columns are interleaved, and where a slow layer's PEs have uneven work and
+    that evens it out. The slowest layers get deep queues where the cycle simulation of samples says
+    that it pays. Channels that are always zero get no place. Deterministic. Raises JpHwError if the
+    network does not fit, or cannot keep its PEs that busy.
     """
     clock = board.clock_mhz if clock_mhz is None else clock_mhz
     if not 1.0 <= clock <= 1000.0:
         raise JpHwError(f"a clock of {clock} MHz is outside 1..1000 (--clock)")
-    best = search(without_silent(network), board, pes)
+    if utilization is not None and not 0.0 < utilization < 1.0:
+        raise JpHwError(f"a utilization of {utilization} is outside 0..1 (--utilization)")
+    best = search(without_silent(network), board, Wanted(pes, utilization))
     tried = best.candidates
     return _design(network, tried.network, board, clock, tried.columns, best.layers)
 

@@ -11,10 +11,11 @@ from itertools import product
 from typing import Any
 
 from jp_hw.boards import Board, Budget
+from jp_hw.errors import JpHwError
 from jp_hw.ir import Network
+from jp_hw.macs import ANY
 from jp_hw.schedule import parallel
 from jp_hw.schedule.allocate import (
-    WORTH,
     Allocation,
     Candidates,
     DoesNotFit,
@@ -32,6 +33,7 @@ from jp_hw.schedule.exchange import exchange
 from jp_hw.schedule.interleave import wider
 from jp_hw.schedule.memories import LUT_QUEUE
 from jp_hw.schedule.traffic import Traffic, of_layers
+from jp_hw.schedule.wanted import Wanted
 
 Arrange = Callable[[Queues], Allocation]
 """An allocation with some queues' words; raises DoesNotFit."""
@@ -70,6 +72,12 @@ GAIN = 0.99
 """Deeper queues must leave no more of the cycles than that."""
 HOPELESS = 1.05
 """An allocation that would cost so many times as much as another one is not given more room."""
+WAITS = 1.01
+"""Layers that wait for one another take so many times the predicted cycles: the first guess."""
+AIMS = 3
+"""So many times, at most, is more utilization aimed at than is wanted, where they wait longer,"""
+AIM = 1.003
+"""by so much more than what was missing."""
 IMAGES = 12
 """Samples whose cycles are simulated, at most."""
 CYCLES = 200_000
@@ -80,30 +88,36 @@ PE_CYCLES = 60_000_000
 
 @dataclass(frozen=True)
 class Found:
-    """An allocation, and what a better one has less of.
-
-    cost: cycles per image, and PEs to the power that they are worth.
-    """
+    """An allocation, and its cycles per image."""
 
     allocation: Allocation
-    cost: float
+    cycles: float
+
+    @property
+    def cost(self) -> float:
+        """What a better one has less of."""
+        return self.allocation.price(self.cycles)
+
+    @property
+    def utilization(self) -> float:
+        """MACs within the maps per PE and cycle."""
+        return self.allocation.candidates.macs / (self.cycles * self.allocation.pes)
 
 
-def search(network: Network, board: Board, pes: int | None) -> Allocation:
-    """The best allocation that is found.
+def search(network: Network, board: Board, wanted: Wanted) -> Allocation:
+    """The best allocation that is found, of those that are as busy as is wanted.
 
     Columns are interleaved of the slowest layer, if only its channels keep it from more PEs, and of
-    uneven ones; whatever is tried gets deep queues where they pay. pes: at most so many in all, None
-    for as many as help and fit. Layers then `exchange` what they have. Raises JpHwError if the network
-    does not fit.
+    uneven ones; whatever is tried gets deep queues where they pay. Layers then `exchange` what they
+    have. Raises JpHwError if the network does not fit, or if nothing is found that is as busy.
     """
     samples = measured(network)
     try:
-        best = _deepened(_allocating(candidates(network, samples, pes), board))
+        best = _deepened(_allocating(candidates(network, samples, wanted), board))
     except DoesNotFit:
         if network.dense:
             raise
-        best = _deepened(_allocating(candidates(network, samples, pes, trimmed=False), board))
+        best = _deepened(_allocating(candidates(network, samples, wanted, beside=ANY), board))
     tried: set[tuple[tuple[str, int], ...]] = set()
     queue = [] if network.dense else _worth_widening(best.allocation)
     while queue and len(tried) < (FULL_TRIES if best.allocation.full else TRIES):
@@ -113,24 +127,38 @@ def search(network: Network, board: Board, pes: int | None) -> Allocation:
             continue
         tried.add(key)
         try:
-            arrange = _allocating(candidates(network, samples, pes, columns), board)
+            arrange = _allocating(candidates(network, samples, wanted, columns), board)
             other = arrange({})
         except DoesNotFit:
             continue
-        if other.cycles * _worth(other) >= best.cost:
+        if other.price(other.cycles) >= best.cost:
             continue  # not even if nothing ever waited
         found = _deepened(arrange)
         if found.cost < best.cost:
             best, queue = found, _worth_widening(other)
-    roomiest: Found | None = None
-    start = _allocating(best.allocation.candidates, board)({})
-    options = [best.allocation, exchange(network, samples, board, pes, start, _costs)]
-    images = _images(options)
+    start, aim = _allocating(best.allocation.candidates, board)({}), wanted.busier(WAITS)
+    for _ in range(AIMS):
+        options = [best.allocation, exchange(network, samples, board, aim, start, _costs)]
+        best = _roomiest(options, board)
+        if wanted.utilization is None or best.utilization >= wanted.utilization:
+            return best.allocation
+        aim = aim.busier(AIM * wanted.utilization / best.utilization)
+    raise JpHwError(
+        f"no design of {network.name} for {board.name} was found that keeps its PEs busy in "
+        f"{wanted.utilization:.1%} of their cycles; the best one has {best.utilization:.1%} with "
+        f"{best.allocation.pes} PEs (--utilization)"
+    )
+
+
+def _roomiest(options: Sequence[Allocation], board: Board) -> Found:
+    """The best of some allocations when they have got what room is left."""
+    images, best = _images(options), None
     for option in sorted(options, key=_promise):
-        if roomiest is None or _promise(option) < HOPELESS * roomiest.cost:
+        if best is None or _promise(option) < HOPELESS * best.cost:
             roomy = _roomier(option, board, images)
-            roomiest = roomy if roomiest is None or roomy.cost < roomiest.cost else roomiest
-    return (roomiest or best).allocation
+            best = roomy if best is None or roomy.cost < best.cost else best
+    assert best is not None
+    return best
 
 
 def _allocating(tried: Candidates, board: Board) -> Arrange:
@@ -152,7 +180,7 @@ def _deepened(arrange: Arrange) -> Found:
     best = arrange({})
     images = _images([best])
     if images < 2:
-        return Found(best, best.cycles * _worth(best))
+        return Found(best, best.cycles)
     flow = _flow(best, images)
     cycles = run_traffic(flow, best.layers).cycles_per_image
     maps = [name for name in best.order if _on_map(best.layers, name)]
@@ -175,7 +203,7 @@ def _deepened(arrange: Arrange) -> Found:
         found = run_traffic(others, other.layers).cycles_per_image
         if found <= GAIN * cycles:
             best, queues, flow, cycles = other, wanted, others, found
-    return Found(best, cycles * _worth(best))
+    return Found(best, cycles)
 
 
 def _roomier(found: Allocation, board: Board, images: int) -> Found:
@@ -185,7 +213,7 @@ def _roomier(found: Allocation, board: Board, images: int) -> Found:
     in one part of a frame than in another.
     """
     if images < 2:
-        return Found(found, _promise(found))
+        return Found(found, found.expected)
     flow, budget = _flow(found, images), board.budget.usable
     cycles = run_traffic(flow, found.layers).cycles_per_image
     for _ in range(0 if found.candidates.network.dense else ROOM_ROUNDS):
@@ -205,7 +233,7 @@ def _roomier(found: Allocation, board: Board, images: int) -> Found:
                     break
         if cycles == before:
             break
-    return Found(found, cycles * _worth(found))
+    return Found(found, cycles)
 
 
 def _may_have(layer: LayerDesign, kind: str, size: int) -> bool:
@@ -250,24 +278,17 @@ def _cost(allocation: Allocation, images: int) -> float:
     if images < 2:
         return _promise(allocation)
     cycles = run_traffic(_flow(allocation, images), allocation.layers).cycles_per_image
-    return cycles * _worth(allocation)
+    return allocation.price(cycles)
 
 
 def _promise(allocation: Allocation) -> float:
     """What an allocation would cost if nothing ever waited."""
-    return allocation.expected * _worth(allocation)
-
-
-def _worth(allocation: Allocation) -> float:
-    return float(sum(layer.pes for layer in allocation.layers) ** WORTH)
+    return allocation.price(allocation.expected)
 
 
 def _images(compared: Sequence[Allocation]) -> int:
     """How many samples the simulations of allocations may have: as many as the fastest one may."""
-    most = [
-        min(CYCLES, PE_CYCLES / sum(layer.pes for layer in each.layers)) / max(each.cycles, 1.0)
-        for each in compared
-    ]
+    most = [min(CYCLES, PE_CYCLES / each.pes) / max(each.cycles, 1.0) for each in compared]
     return min(IMAGES, len(compared[0].candidates.network.samples), int(max(most)))
 
 
