@@ -20,7 +20,6 @@ from jp_hw.schedule.cycles import simulate_cycles
 from jp_hw.schedule.estimate import Resources, estimate, layer_resources, ring_choices
 from jp_hw.schedule.exchange import SHAPES, Way, cheapest, exchange
 from jp_hw.schedule.explain import explain
-from jp_hw.schedule.wanted import Wanted
 
 BOARD = boards.load("pynq-z2")
 NETWORKS = {"residual": residual(), "wide": wide()}
@@ -44,9 +43,9 @@ def both(name: str, budget: str, pes: int | None) -> tuple[Allocation, Allocatio
     """As `allocate` leaves it, and after the exchange."""
     network: Network = NETWORKS[name]
     samples, board = measured(network), small_board(**BUDGETS[budget])
-    start = allocate(candidates(network, samples, Wanted(pes)), board)
+    start = allocate(candidates(network, samples, pes), board)
     assert start.full
-    return start, exchange(network, samples, board, Wanted(pes), start, expected)
+    return start, exchange(network, samples, board, pes, start, expected)
 
 
 @pytest.mark.parametrize("pes", [None, 9])
@@ -74,7 +73,7 @@ def test_the_judge_has_the_last_word() -> None:
         seen.extend(expected(allocations))
         return [1.0] * len(allocations)
 
-    assert exchange(network, measured(network), board, Wanted(), start, unmoved) is start
+    assert exchange(network, measured(network), board, None, start, unmoved) is start
     assert found is not start
     assert 1 < len(seen) <= 1 + 2 * SHAPES
     assert min(seen) < seen[0] == start.expected
@@ -90,8 +89,8 @@ def test_accumulators_are_priced_as_they_are_placed() -> None:
 def test_queues_stay_as_deep_as_they_were() -> None:
     network, board = NETWORKS["wide"], small_board(lut=7500, bram18=40)
     samples = measured(network)
-    start = allocate(candidates(network, samples, Wanted()), board, {"layer1": 512})
-    found = exchange(network, samples, board, Wanted(), start, expected)
+    start = allocate(candidates(network, samples, None), board, {"layer1": 512})
+    found = exchange(network, samples, board, None, start, expected)
     assert start.full
     assert [layer.fifo_depth for layer in found.layers] == [32, 512, 32, 32]
 
@@ -145,9 +144,7 @@ def test_a_layer_without_columns_for_its_borders_takes_less_memory() -> None:
     """On a board without room for the borders' weights they are done without."""
     network = chain(9, Shape(12, 12, 12), (KERNEL, KERNEL), density=0.6)
     large = schedule(network, BOARD)
-    with_borders = allocate(
-        candidates(network, measured(network), Wanted(len(network.layers))), BOARD
-    )
+    with_borders = allocate(candidates(network, measured(network), len(network.layers)), BOARD)
     blocks = estimate(with_borders.layers).bram18
     small = schedule(network, small_board(bram18=blocks * 2 // 3))
     assert {"layer0", "layer1"} & set(small.beside)

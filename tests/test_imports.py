@@ -43,7 +43,9 @@ TABLE: dict[str, set[str]] = {
     "evaluate": {"datasets", "golden", "ir", "macs", "quantize", "zoo"},
     "schedule": {"boards", "dense", "errors", "golden", "ir", "macs"},
     "emit": {"errors", "ir", "ir_file", "registers", "resources", "schedule", "templates_env"},
-    "build": {"boards", "emit", "errors", "golden", "ir", "ir_file", "plan", "registers", "schedule"},
+    "build": {
+        "boards", "emit", "errors", "golden", "ir", "ir_file", "macs", "plan", "registers", "schedule",
+    },
     "hls": {"boards", "errors", "plan", "templates_env"},
     "simulators": {"errors", "plan"},
     "cocotb_job": set(),

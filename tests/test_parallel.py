@@ -10,7 +10,6 @@ from networks import wide
 from jp_hw import boards
 from jp_hw.schedule import exchange, parallel, schedule, search
 from jp_hw.schedule.allocate import allocate, candidates, measured
-from jp_hw.schedule.wanted import Wanted
 
 
 def test_results_keep_their_order(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -76,8 +75,8 @@ def test_the_exchange_finds_the_same_on_any_number_of_cores_and_without_memory(
                 return own(self, *given)
 
             monkeypatch.setattr(exchange._Round, "choices", choices)
-        start = allocate(candidates(network, samples, Wanted()), board)
-        best = exchange.exchange(network, samples, board, Wanted(), start, search._costs)
+        start = allocate(candidates(network, samples, None), board)
+        best = exchange.exchange(network, samples, board, None, start, search._costs)
         assert best is not start
         found.append([layer.channel_of.tolist() for layer in best.layers])
     assert found[0] == found[1] == found[2]

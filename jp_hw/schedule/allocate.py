@@ -19,8 +19,9 @@ from jp_hw.schedule.design import LayerDesign
 from jp_hw.schedule.estimate import estimate, heaviest, with_memories
 from jp_hw.schedule.interleave import Factors, interleave, sums_per_column
 from jp_hw.schedule.interleave import tensor as interleaved
-from jp_hw.schedule.wanted import WORTH, Wanted
 
+WORTH = 0.15
+"""A PE is added only if it brings at least this part of the speed-up that its share would be."""
 UNEVEN = 1.1
 """A layer is uneven if its busiest PE has so much more to do than its PEs have on average."""
 SHARED = 0.8
@@ -214,18 +215,25 @@ class Samples:
 class Candidates:
     """Placements from one PE per layer up to where no more PEs help or are allowed.
 
-    wanted: what is asked for. macs: of a frame, within the maps. network: what is computed, with columns
-    interleaved. columns: how many, by layer. loads: of its layers. states: the placements; each needs
-    more than the ones before. limited: whether the last one has all the PEs that are wanted.
+    network: what is computed, with columns interleaved. columns: how many, by layer. loads: of its
+    layers. states: the placements; each needs more than the ones before. limited: whether the last
+    one has all the PEs that are allowed.
     """
 
-    wanted: Wanted
-    macs: float
     network: Network
     columns: Factors
     loads: Sequence[Load]
     states: Sequence[Sequence[Placement]]
     limited: bool
+
+    @property
+    def pe_cycles(self) -> list[float]:
+        """Of every placement, cycles of all its PEs in a mean frame, if nothing ever waited."""
+        found = []
+        for places in self.states:
+            _, work, (tokens, _) = _slowest(self.network, self.loads, places)
+            found.append(max(work, tokens, 1.0) * sum(len(place.channel_of) for place in places))
+        return found
 
 
 @dataclass(frozen=True)
@@ -233,9 +241,9 @@ class Allocation:
     """Scheduled layers.
 
     candidates: where they are from. places: where they are computed. full: whether the board, or
-    what is allowed, has no room for more. cycles: predicted by `Load`, of the slowest layer. expected:
-    the same, but of the layer that is the slowest on each sample. slowest:
-    its name if nothing but its channels keeps it from more PEs, else None. uneven: names of uneven
+    what is allowed, has no room for more. cycles: predicted by `Load`, of the slowest layer. frames:
+    of each sample, of the layer that is its slowest, float64 (samples,). slowest: the slowest layer's
+    name if nothing but its channels keeps it from more PEs, else None. uneven: names of uneven
     layers, the slowest first. order: names of all layers, those first whose PEs have most to do.
     """
 
@@ -244,7 +252,7 @@ class Allocation:
     places: Sequence[Placement]
     full: bool
     cycles: float
-    expected: float
+    frames: NDArray[np.float64]
     slowest: str | None
     uneven: tuple[str, ...]
     order: tuple[str, ...]
@@ -254,9 +262,14 @@ class Allocation:
         """PEs of all layers."""
         return sum(layer.pes for layer in self.layers)
 
+    @property
+    def expected(self) -> float:
+        """Cycles predicted, mean over the samples of the slowest layer of each."""
+        return float(self.frames.mean())
+
     def price(self, cycles: float) -> float:
-        """What it costs if a frame takes so many cycles."""
-        return self.candidates.wanted.price(self.candidates.macs, cycles, self.pes)
+        """What it costs if a frame takes so many cycles: those, and PEs to the power they are worth."""
+        return float(cycles * self.pes**WORTH)
 
 
 def measured(network: Network) -> Samples:
@@ -267,37 +280,25 @@ def measured(network: Network) -> Samples:
 def candidates(
     network: Network,
     samples: Samples,
-    wanted: Wanted,
+    pes: int | None,
     columns: Factors | None = None,
     *,
     beside: int = 0,
 ) -> Candidates:
     """What may be tried on a board.
 
-    samples: `measured`. columns: how many are interleaved, by layer.
+    samples: `measured`. pes: at most so many in all. columns: how many are interleaved, by layer.
     beside: `Placement.beside` of all layers.
     Raises JpHwError if less than one PE per layer is allowed.
     """
     columns = columns or {}
     network = interleave(network, columns)
     every = samples.loads(network, columns, {layer.name: beside for layer in network.layers})
-    if wanted.pes is not None and wanted.pes < len(every):
-        raise JpHwError(f"{wanted.pes} PEs are too few: {len(every)} layers need one each (--pes)")
-    states = list(_growth(network, every, wanted.pes, beside))
-    limited = wanted.pes == sum(len(place.channel_of) for place in states[-1])
-    if wanted.utilization is not None:
-        busy = [samples.macs / _pe_cycles(network, every, state) for state in states]
-        enough = [i for i, share in enumerate(busy) if share >= wanted.utilization]
-        last = enough[-1] if enough else int(np.argmax(busy))
-        limited |= last + 1 < len(states)
-        states = states[: last + 1]
-    return Candidates(wanted, samples.macs, network, columns, every, states, limited)
-
-
-def _pe_cycles(network: Network, every: Sequence[Load], places: Sequence[Placement]) -> float:
-    """Cycles of all PEs per frame if nothing ever waited for another layer."""
-    _, work, (tokens, _) = _slowest(network, every, places)
-    return max(work, tokens, 1.0) * sum(len(place.channel_of) for place in places)
+    if pes is not None and pes < len(every):
+        raise JpHwError(f"{pes} PEs are too few: {len(every)} layers need one each (--pes)")
+    states = list(_growth(network, every, pes, beside))
+    limited = pes == sum(len(place.channel_of) for place in states[-1])
+    return Candidates(network, columns, every, states, limited)
 
 
 def allocate(tried: Candidates, board: Board, queues: Queues | None = None) -> Allocation:
@@ -353,20 +354,23 @@ def allocation(
         places,
         full,
         max(work, tokens),
-        _expected(network, tried.loads, places),
+        _frames(network, tried.loads, places),
         network.layers[slowest].name if work > tokens and not full else None,
         _uneven(network, tried.loads, places),
         _order(network, tried.loads, places),
     )
 
 
-def _expected(network: Network, every: Sequence[Load], placements: Sequence[Placement]) -> float:
+def _frames(
+    network: Network, every: Sequence[Load], placements: Sequence[Placement]
+) -> NDArray[np.float64]:
     streams = _streams(network, placements)
     cycles = [
         load.frame_cycles(place.channel_of, streams, joined=place.joined)
         for load, place in zip(every, placements, strict=True)
     ]
-    return float(np.max(cycles, axis=0).mean())
+    slowest: NDArray[np.float64] = np.max(cycles, axis=0)
+    return slowest
 
 
 def _streams(network: Network, placements: Sequence[Placement]) -> dict[str, int]:

@@ -35,7 +35,6 @@ from jp_hw.schedule.estimate import (
 from jp_hw.schedule.interleave import MOST, Factors, fault, interleave
 from jp_hw.schedule.memories import paired
 from jp_hw.schedule.polish import polish
-from jp_hw.schedule.wanted import Wanted
 
 Shape = tuple[tuple[int, int], ...]
 """Columns interleaved and output streams, of every layer."""
@@ -95,40 +94,34 @@ class Way:
 
 @dataclass(frozen=True)
 class Limits:
-    """What all layers may take together: of the board, and PEs, as are wanted for so many MACs."""
+    """What all layers may take together: of the board, and PEs."""
 
     budget: Budget
-    wanted: Wanted
-    macs: float
-
-    def pes(self, cycles: float = 0.0) -> int:
-        """So many at most, for a frame of so many cycles."""
-        most = self.wanted.most_pes(self.macs, cycles)
-        return self.budget.dsp if most is None else most
+    pes: int
 
     def hold(self, ways: Sequence[Way]) -> bool:
         """Whether the layers' ways fit."""
         need = sum((way.need for way in ways), start=IO)
         pes = sum(len(way.place.channel_of) for way in ways)
-        return pes <= self.pes(_mean_frame(ways)) and not need.exceeds(self.budget)
+        return pes <= self.pes and not need.exceeds(self.budget)
 
 
 def exchange(
     network: Network,
     samples: Samples,
     board: Board,
-    wanted: Wanted,
+    pes: int | None,
     start: Allocation,
     judge: Callable[[Sequence[Allocation]], list[float]],
 ) -> Allocation:
     """An allocation that the board holds and that costs less, as `judge` says, or the same one.
 
-    network: without interleaved columns. wanted: what is aimed at, before layers wait for one another.
-    judge: what allocations cost that are to be compared.
+    network: without interleaved columns. pes: at most so many in all. judge: what
+    allocations cost that are to be compared.
     """
     usable = board.budget.usable
     budget = usable.model_copy(update={"bram18": int(TAKEN * usable.bram18)})
-    limits = Limits(budget, wanted, samples.macs)
+    limits = Limits(budget, usable.dsp if pes is None else pes)
     best = start
     needs: Needs = {}
     for _ in range(ROUNDS):
@@ -225,8 +218,7 @@ class _Round:
         needs = [
             np.array([_kinds(way.need, len(way.place.channel_of)) for way in each]) for each in ways
         ]
-        most = self.limits.pes(_mean_frame(chosen))
-        limits = share * (_kinds(self.limits.budget, most) - _kinds(IO, 0))
+        limits = share * (_kinds(self.limits.budget, self.limits.pes) - _kinds(IO, 0))
         start = [
             next(i for i, way in enumerate(each) if way is own)
             for each, own in zip(ways, chosen, strict=True)
@@ -264,7 +256,7 @@ class _Round:
         if chosen is None:
             return np.inf
         best = self.polished(ways, chosen, 1.0)
-        return _mean_frame(best)
+        return float(np.max([way.frames for way in best], axis=0).mean())
 
     def least(self, ways: Sequence[Sequence[Way]]) -> float:
         """The least cycles for which there are ways that fit."""
@@ -383,7 +375,7 @@ class _Round:
         """
         channels, work = load.channels, float(load.work.sum(1).mean())
         (low, high), last, fewest, before = self.window, np.inf, channels + 1, 0
-        for pes in range(max(1, int(work / high)), min(channels, self.limits.pes()) + 1):
+        for pes in range(max(1, int(work / high)), min(channels, self.limits.pes) + 1):
             slots = -(-channels // pes)
             ideal = work / pes + load.drained(slots)
             near = ideal >= WINDOW[1] * self.start.cycles
@@ -416,11 +408,6 @@ class _Round:
             states=[places],
         )
         return allocation(tried, places, layers, full=True)
-
-
-def _mean_frame(ways: Sequence[Way]) -> float:
-    """Mean over sample frames of the cycles of their slowest layer."""
-    return float(np.max([way.frames for way in ways], axis=0).mean())
 
 
 def _kinds(amounts: Resources | Budget, pes: int) -> NDArray[np.float64]:

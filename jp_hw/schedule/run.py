@@ -7,13 +7,14 @@ import numpy as np
 from jp_hw.boards import Board
 from jp_hw.errors import JpHwError
 from jp_hw.ir import Network
+from jp_hw.schedule.allocate import measured
 from jp_hw.schedule.build import Placement, build_layers, input_memories
+from jp_hw.schedule.busy import busy
 from jp_hw.schedule.design import Design, LayerDesign
 from jp_hw.schedule.estimate import with_memories
 from jp_hw.schedule.interleave import Factors, interleave
 from jp_hw.schedule.search import search
 from jp_hw.schedule.silent import without_silent
-from jp_hw.schedule.wanted import Wanted
 
 
 def schedule(
@@ -36,9 +37,11 @@ def schedule(
     clock = board.clock_mhz if clock_mhz is None else clock_mhz
     if not 1.0 <= clock <= 1000.0:
         raise JpHwError(f"a clock of {clock} MHz is outside 1..1000 (--clock)")
-    if utilization is not None and not 0.0 < utilization < 1.0:
-        raise JpHwError(f"a utilization of {utilization} is outside 0..1 (--utilization)")
-    best = search(without_silent(network), board, Wanted(pes, utilization))
+    computed = without_silent(network)
+    if utilization is None:
+        best = search(computed, measured(computed), board, pes).allocation
+    else:
+        best = busy(computed, board, pes, utilization)
     tried = best.candidates
     return _design(network, tried.network, board, clock, tried.columns, best.layers)
 

@@ -11,7 +11,6 @@ from itertools import product
 from typing import Any
 
 from jp_hw.boards import Board, Budget
-from jp_hw.errors import JpHwError
 from jp_hw.ir import Network
 from jp_hw.macs import ANY
 from jp_hw.schedule import parallel
@@ -20,9 +19,9 @@ from jp_hw.schedule.allocate import (
     Candidates,
     DoesNotFit,
     Queues,
+    Samples,
     allocate,
     candidates,
-    measured,
 )
 from jp_hw.schedule.buffers import with_buffers
 from jp_hw.schedule.build import FIFO_DEPTH, MAP_FIFO_DEPTH, WINNER_DEPTH, input_memories
@@ -33,7 +32,6 @@ from jp_hw.schedule.exchange import exchange
 from jp_hw.schedule.interleave import wider
 from jp_hw.schedule.memories import LUT_QUEUE
 from jp_hw.schedule.traffic import Traffic, of_layers
-from jp_hw.schedule.wanted import Wanted
 
 Arrange = Callable[[Queues], Allocation]
 """An allocation with some queues' words; raises DoesNotFit."""
@@ -72,12 +70,6 @@ GAIN = 0.99
 """Deeper queues must leave no more of the cycles than that."""
 HOPELESS = 1.05
 """An allocation that would cost so many times as much as another one is not given more room."""
-WAITS = 1.01
-"""Layers that wait for one another take so many times the predicted cycles: the first guess."""
-AIMS = 3
-"""So many times, at most, is more utilization aimed at than is wanted, where they wait longer,"""
-AIM = 1.003
-"""by so much more than what was missing."""
 IMAGES = 12
 """Samples whose cycles are simulated, at most."""
 CYCLES = 200_000
@@ -98,26 +90,21 @@ class Found:
         """What a better one has less of."""
         return self.allocation.price(self.cycles)
 
-    @property
-    def utilization(self) -> float:
-        """MACs within the maps per PE and cycle."""
-        return self.allocation.candidates.macs / (self.cycles * self.allocation.pes)
 
-
-def search(network: Network, board: Board, wanted: Wanted) -> Allocation:
-    """The best allocation that is found, of those that are as busy as is wanted.
+def search(network: Network, samples: Samples, board: Board, pes: int | None) -> Found:
+    """The best allocation that is found.
 
     Columns are interleaved of the slowest layer, if only its channels keep it from more PEs, and of
     uneven ones; whatever is tried gets deep queues where they pay. Layers then `exchange` what they
-    have. Raises JpHwError if the network does not fit, or if nothing is found that is as busy.
+    have. samples: `measured`. pes: at most so many in all, None for as many as help and fit. Raises
+    JpHwError if the network does not fit.
     """
-    samples = measured(network)
     try:
-        best = _deepened(_allocating(candidates(network, samples, wanted), board))
+        best = _deepened(_allocating(candidates(network, samples, pes), board))
     except DoesNotFit:
         if network.dense:
             raise
-        best = _deepened(_allocating(candidates(network, samples, wanted, beside=ANY), board))
+        best = _deepened(_allocating(candidates(network, samples, pes, beside=ANY), board))
     tried: set[tuple[tuple[str, int], ...]] = set()
     queue = [] if network.dense else _worth_widening(best.allocation)
     while queue and len(tried) < (FULL_TRIES if best.allocation.full else TRIES):
@@ -127,7 +114,7 @@ def search(network: Network, board: Board, wanted: Wanted) -> Allocation:
             continue
         tried.add(key)
         try:
-            arrange = _allocating(candidates(network, samples, wanted, columns), board)
+            arrange = _allocating(candidates(network, samples, pes, columns), board)
             other = arrange({})
         except DoesNotFit:
             continue
@@ -136,17 +123,9 @@ def search(network: Network, board: Board, wanted: Wanted) -> Allocation:
         found = _deepened(arrange)
         if found.cost < best.cost:
             best, queue = found, _worth_widening(other)
-    start, aim = _allocating(best.allocation.candidates, board)({}), wanted.busier(WAITS)
-    for _ in range(AIMS):
-        options = [best.allocation, exchange(network, samples, board, aim, start, _costs)]
-        best = _roomiest(options, board)
-        if wanted.utilization is None or best.utilization >= wanted.utilization:
-            return best.allocation
-        aim = aim.busier(AIM * wanted.utilization / best.utilization)
-    raise JpHwError(
-        f"no design of {network.name} for {board.name} was found that keeps its PEs busy in "
-        f"{wanted.utilization:.1%} of their cycles; the best one has {best.utilization:.1%} with "
-        f"{best.allocation.pes} PEs (--utilization)"
+    start = _allocating(best.allocation.candidates, board)({})
+    return _roomiest(
+        [best.allocation, exchange(network, samples, board, pes, start, _costs)], board
     )
 
 
@@ -182,7 +161,7 @@ def _deepened(arrange: Arrange) -> Found:
     if images < 2:
         return Found(best, best.cycles)
     flow = _flow(best, images)
-    cycles = run_traffic(flow, best.layers).cycles_per_image
+    cycles = _simulated(best, flow, images)
     maps = [name for name in best.order if _on_map(best.layers, name)]
     queues: dict[str, int] = {}
     deeper = [dict.fromkeys(maps, LUT_QUEUE), *({name: DEEP} for name in maps[:DEEP_TRIES])]
@@ -190,8 +169,8 @@ def _deepened(arrange: Arrange) -> Found:
         deeper = []
     for more in deeper:
         wanted = queues | more
-        free = run_traffic(flow, _with_queues(best.layers, wanted))
-        if free.cycles_per_image > GAIN * cycles:
+        free = _simulated(best, flow, images, _with_queues(best.layers, wanted))
+        if free > GAIN * cycles:
             continue  # not even if they took nothing
         try:
             other = arrange(wanted)
@@ -200,7 +179,7 @@ def _deepened(arrange: Arrange) -> Found:
         if other.cycles > GAIN * cycles:
             continue  # not even if nothing ever waited
         others = _flow(other, images)
-        found = run_traffic(others, other.layers).cycles_per_image
+        found = _simulated(other, others, images)
         if found <= GAIN * cycles:
             best, queues, flow, cycles = other, wanted, others, found
     return Found(best, cycles)
@@ -215,7 +194,8 @@ def _roomier(found: Allocation, board: Board, images: int) -> Found:
     if images < 2:
         return Found(found, found.expected)
     flow, budget = _flow(found, images), board.budget.usable
-    cycles = run_traffic(flow, found.layers).cycles_per_image
+    cycles = _simulated(found, flow, images)
+    judge = partial(_simulated, found, flow, images)
     for _ in range(0 if found.candidates.network.dense else ROOM_ROUNDS):
         before, choices, at = cycles, list(product(ROOM, found.order[:ROOM_TRIES])), 0
         while at < len(choices):
@@ -226,7 +206,7 @@ def _roomier(found: Allocation, board: Board, images: int) -> Found:
                 layers = _with_room(found, name, kind, size, budget)
                 if layers is not None:
                     tried.append((at, layers))
-            judged = parallel.each(lambda one: run_traffic(flow, one[1]).cycles_per_image, tried)
+            judged = parallel.each(lambda one: judge(one[1]), tried)
             for (behind, layers), faster in zip(tried, judged, strict=True):
                 if faster <= ROOM_GAIN * cycles:  # the others are tried again, beside this one
                     found, cycles, at = _with_layers(found, layers), faster, behind
@@ -277,8 +257,22 @@ def _cost(allocation: Allocation, images: int) -> float:
     """What an allocation costs, by the cycles of so many samples; as predicted, if less than two."""
     if images < 2:
         return _promise(allocation)
-    cycles = run_traffic(_flow(allocation, images), allocation.layers).cycles_per_image
-    return allocation.price(cycles)
+    return allocation.price(_simulated(allocation, _flow(allocation, images), images))
+
+
+def _simulated(
+    allocation: Allocation,
+    flow: Traffic,
+    images: int,
+    layers: Sequence[LayerDesign] | None = None,
+) -> float:
+    """Cycles of a frame by the simulation of the first samples, corrected by how much they, but the
+    first one, differ from all of them in what is predicted (a control variate).
+
+    layers: simulated in the place of the allocation's.
+    """
+    cycles = run_traffic(flow, layers or allocation.layers).cycles_per_image
+    return cycles * allocation.expected / max(float(allocation.frames[1:images].mean()), 1.0)
 
 
 def _promise(allocation: Allocation) -> float:
