@@ -31,7 +31,7 @@ from jp_hw.plan import FORMAT, MANIFEST, Plan
 from jp_hw.registers import register_map
 from jp_hw.schedule import Design, Placement, place
 from jp_hw.schedule.allocate import MOST_SHARE
-from jp_hw.schedule.run import computes
+from jp_hw.schedule.run import Misplaced
 from jp_hw.schedule.search import QUEUES, SLACKS, WINNERS
 
 NETWORK, SAMPLES = "network.safetensors", "samples.npz"
@@ -183,9 +183,11 @@ def open_build(folder: Path) -> Build:
     network = ir_file.load(folder / NETWORK)
     if ir_file.digest(network) != manifest.digest:
         raise JpHwError(f"{folder / NETWORK} is not the network of this build; make the build anew")
-    design = place(
-        network, manifest.board, manifest.clock_mhz, _placements(manifest, network, path)
-    )
+    placements = _placements(manifest, network, path)
+    try:
+        design = place(network, manifest.board, manifest.clock_mhz, placements)
+    except Misplaced as error:
+        raise JpHwError(f"{path}: {error}; make the build anew") from error
     images, labels = _read_samples(folder / SAMPLES, network)
     return Build(folder, design, images, labels)
 
@@ -199,7 +201,9 @@ def _placements(manifest: _Manifest, network: Network, path: Path) -> list[Place
         rows = placement.channels
         even = len({len(row) for row in rows}) == 1 and 1 <= placement.streams <= len(rows)
         if not even or placement.columns < 1:
-            raise _misplaced(path, placement.name)
+            raise JpHwError(
+                f"{path}: layer {placement.name} is placed wrongly; make the build anew"
+            )
         result.append(
             Placement(
                 np.array(rows, np.int64),
@@ -213,16 +217,7 @@ def _placements(manifest: _Manifest, network: Network, path: Path) -> list[Place
                 placement.winners,
             )
         )
-    for layer, own in zip(computes(network, result).layers, result, strict=True):
-        used = np.sort(own.channel_of[own.channel_of >= 0])
-        every = layer.output.channels * own.columns
-        if len(used) != every or not np.array_equal(used, np.arange(every)):
-            raise _misplaced(path, layer.name)
     return result
-
-
-def _misplaced(path: Path, name: str) -> JpHwError:
-    return JpHwError(f"{path}: layer {name} is placed wrongly; make the build anew")
 
 
 def _read_samples(path: Path, network: Network) -> tuple[Int, Int]:

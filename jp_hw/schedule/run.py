@@ -46,20 +46,32 @@ def schedule(
     return _design(network, tried.network, board, clock, tried.columns, best.layers)
 
 
+class Misplaced(JpHwError):
+    """Places that do not compute every channel of a layer once."""
+
+
 def place(
     network: Network, board: Board, clock_mhz: float, placements: Sequence[Placement]
 ) -> Design:
-    """The design whose layers are computed at given places: all channels (see `computes`)."""
+    """The design whose layers are computed at given places: all channels, or all but silent ones.
+
+    Raises Misplaced, naming the layer, where its PEs do not compute each of them once.
+    """
     columns = {
         layer.name: placement.columns
         for layer, placement in zip(network.layers, placements, strict=True)
     }
-    computed = interleave(computes(network, placements), columns)
+    whole = _computes(network, placements)
+    for layer, own in zip(whole.layers, placements, strict=True):
+        used = np.sort(own.channel_of[own.channel_of >= 0])
+        if not np.array_equal(used, np.arange(layer.output.channels * own.columns)):
+            raise Misplaced(f"layer {layer.name} is placed wrongly")
+    computed = interleave(whole, columns)
     layers = with_memories(build_layers(computed, placements), board.budget.usable)
     return _design(network, computed, board, clock_mhz, columns, layers)
 
 
-def computes(network: Network, placements: Sequence[Placement]) -> Network:
+def _computes(network: Network, placements: Sequence[Placement]) -> Network:
     """What places compute of a network: all its channels if they name so many, else those that are not
     silent."""
     every = zip(network.layers, placements, strict=True)
