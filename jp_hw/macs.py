@@ -14,8 +14,8 @@ from jp_hw import golden
 from jp_hw.dense import convolve
 from jp_hw.ir import Int, Layer, Network, Source, dense_macs
 
-ANY = 255
-"""So many taps of a token, of whatever kernel, lead beside the map at most."""
+ANY = 65_535
+"""More taps than a kernel has: all of a token's may lead beside the map."""
 Beside = Mapping[str, int]
 """Layers that compute some of what lies beside their map, and of how many taps of a token, on a side:
 tokens of which more lead beside it have none of that computed."""
@@ -62,7 +62,7 @@ def count(
     columns interleaved.
     """
     macs = np.zeros(len(network.layers), np.int64)
-    executed = np.zeros(len(network.layers), np.int64)
+    every = np.zeros(len(network.layers), np.int64)
     tokens = np.zeros(len(network.layers), np.int64)
     for start in range(0, len(images), batch):
         values = golden.tensors(network, images[start : start + batch])
@@ -71,14 +71,14 @@ def count(
                 tokens[i] += np.count_nonzero(network.live(values[source.tensor]))
                 own = values[source.tensor]
                 macs[i] += int(kept(network, layer, source, own).sum())
-        executed += _executed(computed or network, images[start : start + batch], beside or {})
-    executed = np.where([layer.name in (beside or {}) for layer in network.layers], executed, macs)
+        every += _executed(computed or network, images[start : start + batch], beside or {})
+    every = np.where([layer.name in (beside or {}) for layer in network.layers], every, macs)
     return [
         LayerCount(
             layer.name,
             len(images),
             int(macs[i]),
-            int(executed[i]),
+            int(every[i]),
             dense_macs(layer),
             int(tokens[i]),
             len(images) * sum(network.tensor_shape(s.tensor).size for s in layer.sources),
@@ -131,22 +131,31 @@ def executed(network: Network, layer: Layer, source: Source, values: Int, beside
             max(np.count_nonzero(out < 0), np.count_nonzero(out >= width)) <= beside
             for out in _reached(network, source)
         ]
-    )[:, None]
-    inside = kept(network, layer, source, values * ~whole)
-    return kept(network, layer, source, values * whole, more) + np.pad(
+    )
+    inside = kept(network, layer, source, values, columns=~whole)
+    return kept(network, layer, source, values, more, whole) + np.pad(
         inside, ((0, 0), (0, 0), (more, more), (0, 0))
     )
 
 
-def kept(network: Network, layer: Layer, source: Source, values: Int, more: int = 0) -> Int:
+def kept(
+    network: Network,
+    layer: Layer,
+    source: Source,
+    values: Int,
+    more: int = 0,
+    columns: NDArray[np.bool_] | None = None,
+) -> Int:
     """Kept MACs of one source of a layer for every sum, int64 (n, height, width, channels).
 
     values: the source's tensor, (n, h, w, channels). A dense convolution of 0/1 maps counts exactly.
     Sums that no pooling window looks at are never computed, so they count 0.
-    more: count so many columns on both sides of the map, too, where all MACs are.
+    more: count so many columns of sums on both sides of the map, too. columns: bool (w,), those of the
+    source whose tokens count, all unless given.
     """
+    sent = network.live(values)
     result = convolve(
-        network.live(values).astype(np.int64),
+        (sent if columns is None else sent & columns[:, None]).astype(np.int64),
         network.live(source.weights).astype(np.int64),
         (layer.map.height, layer.map.width + 2 * more),
         source.stride,
@@ -156,13 +165,13 @@ def kept(network: Network, layer: Layer, source: Source, values: Int, more: int 
         source.spread,
     )
     if layer.pool is not None:
-        rows, columns = (
+        rows, across = (
             np.isin(
                 np.arange(layer.pool.size[axis]),
                 [place for taps in layer.pool.taps(axis, outputs) for place in taps],
             )
             for axis, outputs in enumerate((layer.output.height, layer.output.width))
         )
-        columns = np.pad(columns, more, constant_values=True)
-        result = result * (rows[:, None] & columns)[None, :, :, None]
+        across = np.pad(across, more, constant_values=True)
+        result = result * (rows[:, None] & across)[None, :, :, None]
     return result

@@ -107,7 +107,7 @@ def check_rtl(network: Network, simulator: str = "icarus") -> None:
     design = scheduled(network)
     exact, counts = (
         golden.run(network, network.samples),
-        count(network, network.samples, beside=design.beside),
+        count(network, network.samples, beside=design.beside, computed=design.computed),
     )
     predicted = simulate_cycles(design, network.samples)
     with tempfile.TemporaryDirectory() as name:

@@ -150,7 +150,7 @@ def test_a_layer_without_columns_for_its_borders_takes_less_memory() -> None:
     assert {"layer0", "layer1"} & set(small.beside)
     assert not estimate(small.layers).exceeds(small.board.budget.usable)
     for design in (large, small):
-        counts = count(network, network.samples, beside=design.beside)
+        counts = count(network, network.samples, beside=design.beside, computed=design.computed)
         run = simulate_cycles(design, network.samples)
         assert [layer.executed for layer in counts] == run.macs.tolist()
         more = [layer.executed > layer.macs for layer in counts]

@@ -1,5 +1,7 @@
 """Counts of kept work, against loops over every product."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from networks import every_kind, mlp
@@ -7,6 +9,7 @@ from networks import every_kind, mlp
 from jp_hw import golden
 from jp_hw.ir import Input, Int, Layer, Network, Shape, Source
 from jp_hw.macs import ANY, LayerCount, count, kept
+from jp_hw.twin import dense_twin
 
 KINDS = every_kind()
 
@@ -100,7 +103,28 @@ def executed(source: Source, layer: Layer, values: Int, beside: int) -> int:
 @pytest.mark.parametrize("kind", ["stride and padding", "dilation", "residual", "pooled"])
 @pytest.mark.parametrize("beside", [1, ANY])
 def test_layers_also_execute_what_lies_beside_the_map(kind: str, beside: int) -> None:
-    network = KINDS[kind]
+    check_executed(KINDS[kind], beside)
+
+
+@pytest.mark.parametrize("beside", [1, ANY])
+def test_dense_layers_execute_every_mac_beside_the_map(beside: int) -> None:
+    network = KINDS["stride and padding"]
+    dense = dense_twin(network)
+    tensors = {name: np.ones_like(v) for name, v in golden.tensors(dense, dense.samples).items()}
+    full = [
+        replace(
+            layer, sources=tuple(replace(s, weights=np.ones_like(s.weights)) for s in layer.sources)
+        )
+        for layer in dense.layers
+    ]
+    counts = count(dense, dense.samples, beside={layer.name: beside for layer in dense.layers})
+    for layer, result in zip(full, counts, strict=True):
+        assert result.executed == sum(
+            executed(source, layer, tensors[source.tensor], beside) for source in layer.sources
+        )
+
+
+def check_executed(network: Network, beside: int) -> None:
     tensors = golden.tensors(network, network.samples)
     limits = {layer.name: beside for layer in network.layers}
     more = 0

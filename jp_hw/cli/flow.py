@@ -31,7 +31,7 @@ def generate(
     clock: Annotated[float | None, typer.Option(help="Clock in MHz.")] = None,
     utilization: Annotated[
         float | None,
-        typer.Option(help="Share of their cycles, 0..1, in which PEs do a MAC, at least."),
+        typer.Option(help="PEs do a MAC in at least this share of their cycles, e.g. 0.8."),
     ] = None,
     dense: Annotated[
         bool, typer.Option("--dense", help="The dense twin: the same array, nothing skipped.")

@@ -11,7 +11,7 @@ from jp_hw import golden
 from jp_hw.boards import Board
 from jp_hw.errors import JpHwError
 from jp_hw.ir import INPUT, Int, Layer, Network
-from jp_hw.macs import Beside, margin
+from jp_hw.macs import ANY, Beside, margin
 from jp_hw.schedule.assign import assign, busiest, busiest_of, channel_work, column_work
 from jp_hw.schedule.build import Placement, build_layers, channels_read
 from jp_hw.schedule.columns import axes
@@ -177,7 +177,7 @@ class Samples:
     def loads(self, inside: Network, columns: Factors, beside: Beside | None = None) -> list[Load]:
         """Work of every layer with columns interleaved; inside: the network like that.
 
-        beside: of interleaved layers, and those that read them, all or nothing.
+        beside: of interleaved layers, and those that read them, 0 or ANY. Raises ValueError for others.
         """
         limits = beside or {}
         return [
@@ -192,6 +192,8 @@ class Samples:
         of = {
             name: columns.get(name, 1) for name in (layer.name, *(s.tensor for s in layer.sources))
         }
+        if 0 < beside < ANY and any(factor != 1 for factor in of.values()):
+            raise ValueError(f"{layer.name}: {beside} taps beside a map of interleaved columns")
         key = (beside, *of.items())
         if key not in self.known:
             read = {source.tensor for source in layer.sources}

@@ -25,7 +25,8 @@ than this, against another way, is as even."""
 def column_work(network: Network, layer: Layer, tensors: Mapping[str, Int], beside: int = 0) -> Int:
     """MACs of every column and output channel kept on each sample, (samples, columns, channels).
 
-    beside: unless 0, MACs beside the map count, too, in columns of their own (see `macs.executed`).
+    beside: of tokens with so many taps beside the map at most, on a side, those MACs count, too, unless
+    it is 0, in columns beside the others (`macs.executed`).
     """
     work: Int = sum(
         (

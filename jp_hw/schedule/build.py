@@ -186,7 +186,7 @@ def _fewest_blocks(
 
 def savings(network: Network, layer: Layer) -> tuple[int, ...]:
     """Values of `Placement.beside` that save a layer some of the columns at its map's borders, and so
-    memory: each more of them than the one before, the last one all, which is ANY.
+    memory: each more of them than the one before, and all, which is ANY.
 
     None if its map is but one column wide: then most weights of a token lead out of it.
     """
@@ -204,10 +204,10 @@ def savings(network: Network, layer: Layer) -> tuple[int, ...]:
 
     most = max(count for axis in sides(ANY) for both in axis.beside for count in both)
     found = [0]
-    for beside in (*range(1, most), ANY):
+    for beside in range(1, most):
         if classes(beside) < classes(found[-1]):
             found.append(beside)
-    return tuple(found[1:])
+    return (*found[1:], ANY) if classes(ANY) < classes(0) else ()
 
 
 def _streams(

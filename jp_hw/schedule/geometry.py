@@ -110,13 +110,13 @@ def axis(
             sum(out < 0 for _, out in reached),
             sum(out >= outputs for _, out in reached),
         )
-        whole = max(left, right) <= beside
+        all_of_it = max(left, right) <= beside
         own = [
             (tap, out)
             for tap, out in reached
-            if out in needed or (whole and not 0 <= out < outputs)
+            if out in needed or (all_of_it and not 0 <= out < outputs)
         ]
-        sides.append((left, right) if whole else (0, 0))
+        sides.append((left, right) if all_of_it else (0, 0))
         virtual.append((tuple((names[tap], out - origin) for tap, out in own), origin))
     found = {taps for taps, _ in virtual}
     classes: dict[Taps, int] = {}

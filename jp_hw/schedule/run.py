@@ -64,7 +64,8 @@ def place(
     whole = _computes(network, placements)
     for layer, own in zip(whole.layers, placements, strict=True):
         used = np.sort(own.channel_of[own.channel_of >= 0])
-        if not np.array_equal(used, np.arange(layer.output.channels * own.columns)):
+        every = layer.output.channels * own.columns
+        if len(used) != every or not np.array_equal(used, np.arange(every)):
             raise Misplaced(f"layer {layer.name} is placed wrongly")
     computed = interleave(whole, columns)
     layers = with_memories(build_layers(computed, placements), board.budget.usable)

@@ -266,13 +266,13 @@ def _simulated(
     images: int,
     layers: Sequence[LayerDesign] | None = None,
 ) -> float:
-    """Cycles of a frame by the simulation of the first samples, corrected by how much they, but the
-    first one, differ from all of them in what is predicted (a control variate).
+    """Cycles of a frame by the simulation of the first samples, times what is predicted of all samples
+    over what is predicted of these, but the first one (a ratio estimate).
 
     layers: simulated in the place of the allocation's.
     """
     cycles = run_traffic(flow, layers or allocation.layers).cycles_per_image
-    return cycles * allocation.expected / max(float(allocation.frames[1:images].mean()), 1.0)
+    return cycles * allocation.expected / float(allocation.frames[1:images].mean())
 
 
 def _promise(allocation: Allocation) -> float:
