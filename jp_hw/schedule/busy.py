@@ -67,10 +67,10 @@ def _guess(shares: Mapping[int, float], utilization: float, last: int) -> int:
         (pes for pes, share in shares.items() if share < utilization and pes > low), default=0
     )
     if not low or not high:
-        guess = round(last * (shares[last] / utilization) ** STEEP)
+        guess = int(last * (shares[last] / utilization) ** STEEP + 0.5)
         return max(guess, last + 1) if low else min(guess, last - 1)
     steep = math.log(high / low) / math.log(shares[low] / shares[high])
-    guess = round(low * (shares[low] / utilization) ** steep)
+    guess = int(low * (shares[low] / utilization) ** steep + 0.5)
     return min(max(guess, low + 1), high - 1)
 
 
