@@ -70,5 +70,11 @@ def test_figures_are_those_of_the_last_benchmarks() -> None:
             f"{1e8 / cycles:,.0f}",
             f"{100 * own['utilization']:.1f} %",
         ]
+    busy = json.loads((results / "busy.json").read_text())["resnet8"]
+    own = busy["predicted"]
+    command = f"`jp-hw generate resnet8 --utilization {busy['utilization_wanted']}`"
+    share, cycles = 100 * own["utilization"], own["cycles_per_image"]
+    assert f"{command} gives {busy['pes']} PEs that take {cycles:,.1f} cycles" in README
+    assert f"and are busy {share:.1f} % of the time" in README
     timing = json.loads((results / "synth_resnet8.json").read_text())["timing"]
     assert f"(`jp-hw synth`: {timing['estimated_mhz']:.0f} MHz)" in README
