@@ -35,7 +35,7 @@ bench: $(READY)  ## benchmarks, as JSON on standard output
 	$(BIN)/python -m benchmarks
 	$(BIN)/python -m benchmarks.dense_twin
 	$(BIN)/python -m benchmarks.networks
-	$(BIN)/python -m benchmarks.networks --only resnet8 --utilization 0.83
+	$(BIN)/python -m benchmarks.networks --only resnet8 --utilization 0.84
 	$(BIN)/python -m benchmarks.alexnet
 
 N ?= 100
