@@ -61,6 +61,7 @@ def count(
     beside: layers that also compute what is beside the map: that of `computed`, the same network with
     columns interleaved.
     """
+    limits = beside or {}
     macs = np.zeros(len(network.layers), np.int64)
     every = np.zeros(len(network.layers), np.int64)
     tokens = np.zeros(len(network.layers), np.int64)
@@ -71,8 +72,8 @@ def count(
                 tokens[i] += np.count_nonzero(network.live(values[source.tensor]))
                 own = values[source.tensor]
                 macs[i] += int(kept(network, layer, source, own).sum())
-        every += _executed(computed or network, images[start : start + batch], beside or {})
-    every = np.where([layer.name in (beside or {}) for layer in network.layers], every, macs)
+        every += _executed(computed or network, images[start : start + batch], limits)
+    every = np.where([layer.name in limits for layer in network.layers], every, macs)
     return [
         LayerCount(
             layer.name,

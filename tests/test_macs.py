@@ -103,7 +103,18 @@ def executed(source: Source, layer: Layer, values: Int, beside: int) -> int:
 @pytest.mark.parametrize("kind", ["stride and padding", "dilation", "residual", "pooled"])
 @pytest.mark.parametrize("beside", [1, ANY])
 def test_layers_also_execute_what_lies_beside_the_map(kind: str, beside: int) -> None:
-    check_executed(KINDS[kind], beside)
+    network = KINDS[kind]
+    tensors = golden.tensors(network, network.samples)
+    limits = {layer.name: beside for layer in network.layers}
+    more = 0
+    for layer, result in zip(
+        network.layers, count(network, network.samples, beside=limits), strict=True
+    ):
+        assert result.executed == sum(
+            executed(source, layer, tensors[source.tensor], beside) for source in layer.sources
+        )
+        more += result.executed - result.macs
+    assert more > 0
 
 
 @pytest.mark.parametrize("beside", [1, ANY])
@@ -122,20 +133,6 @@ def test_dense_layers_execute_every_mac_beside_the_map(beside: int) -> None:
         assert result.executed == sum(
             executed(source, layer, tensors[source.tensor], beside) for source in layer.sources
         )
-
-
-def check_executed(network: Network, beside: int) -> None:
-    tensors = golden.tensors(network, network.samples)
-    limits = {layer.name: beside for layer in network.layers}
-    more = 0
-    for layer, result in zip(
-        network.layers, count(network, network.samples, beside=limits), strict=True
-    ):
-        assert result.executed == sum(
-            executed(source, layer, tensors[source.tensor], beside) for source in layer.sources
-        )
-        more += result.executed - result.macs
-    assert more > 0
 
 
 def test_a_pool_that_skips_rows_saves_their_products() -> None:

@@ -13,10 +13,8 @@ from jp_hw.boards import Board
 from jp_hw.errors import JpHwError
 from jp_hw.ir import Network
 from jp_hw.schedule.allocate import Allocation, Samples, candidates, measured
-from jp_hw.schedule.build import input_memories
 from jp_hw.schedule.cycles import run_traffic
-from jp_hw.schedule.search import Found, search
-from jp_hw.schedule.traffic import of_layers
+from jp_hw.schedule.search import Found, flow, search
 
 TRIES = 5
 """So many searches at most."""
@@ -76,11 +74,9 @@ def _guess(shares: Mapping[int, float], utilization: float, last: int) -> int:
 
 def _share(found: Found, samples: Samples) -> float:
     """MACs within the maps per PE and cycle, by the simulation of all samples, one after the other."""
-    network, layers = found.allocation.candidates.network, found.allocation.layers
-    frames = np.resize(network.samples, (max(len(network.samples), 2), *network.samples.shape[1:]))
-    keep, _ = input_memories(network)
-    report = run_traffic(of_layers(network, layers, keep, frames), layers)
-    return samples.macs / (report.cycles_per_image * found.allocation.pes)
+    own = found.allocation
+    report = run_traffic(flow(own, max(len(samples.network.samples), 2)), own.layers)
+    return samples.macs / (report.cycles_per_image * own.pes)
 
 
 def _promising(network: Network, samples: Samples, pes: int | None, utilization: float) -> int:

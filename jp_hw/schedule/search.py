@@ -10,6 +10,8 @@ from functools import partial
 from itertools import product
 from typing import Any
 
+import numpy as np
+
 from jp_hw.boards import Board, Budget
 from jp_hw.ir import Network
 from jp_hw.macs import ANY
@@ -160,8 +162,8 @@ def _deepened(arrange: Arrange) -> Found:
     images = _images([best])
     if images < 2:
         return Found(best, best.cycles)
-    flow = _flow(best, images)
-    cycles = _simulated(best, flow, images)
+    sent = flow(best, images)
+    cycles = _simulated(best, sent, images)
     maps = [name for name in best.order if _on_map(best.layers, name)]
     queues: dict[str, int] = {}
     deeper = [dict.fromkeys(maps, LUT_QUEUE), *({name: DEEP} for name in maps[:DEEP_TRIES])]
@@ -169,7 +171,7 @@ def _deepened(arrange: Arrange) -> Found:
         deeper = []
     for more in deeper:
         wanted = queues | more
-        free = _simulated(best, flow, images, _with_queues(best.layers, wanted))
+        free = _simulated(best, sent, images, _with_queues(best.layers, wanted))
         if free > GAIN * cycles:
             continue  # not even if they took nothing
         try:
@@ -178,10 +180,10 @@ def _deepened(arrange: Arrange) -> Found:
             continue
         if other.cycles > GAIN * cycles:
             continue  # not even if nothing ever waited
-        others = _flow(other, images)
+        others = flow(other, images)
         found = _simulated(other, others, images)
         if found <= GAIN * cycles:
-            best, queues, flow, cycles = other, wanted, others, found
+            best, queues, sent, cycles = other, wanted, others, found
     return Found(best, cycles)
 
 
@@ -193,9 +195,9 @@ def _roomier(found: Allocation, board: Board, images: int) -> Found:
     """
     if images < 2:
         return Found(found, found.expected)
-    flow, budget = _flow(found, images), board.budget.usable
-    cycles = _simulated(found, flow, images)
-    judge = partial(_simulated, found, flow, images)
+    sent, budget = flow(found, images), board.budget.usable
+    cycles = _simulated(found, sent, images)
+    judge = partial(_simulated, found, sent, images)
     for _ in range(0 if found.candidates.network.dense else ROOM_ROUNDS):
         before, choices, at = cycles, list(product(ROOM, found.order[:ROOM_TRIES])), 0
         while at < len(choices):
@@ -257,21 +259,21 @@ def _cost(allocation: Allocation, images: int) -> float:
     """What an allocation costs, by the cycles of so many samples; as predicted, if less than two."""
     if images < 2:
         return _promise(allocation)
-    return allocation.price(_simulated(allocation, _flow(allocation, images), images))
+    return allocation.price(_simulated(allocation, flow(allocation, images), images))
 
 
 def _simulated(
     allocation: Allocation,
-    flow: Traffic,
+    sent: Traffic,
     images: int,
     layers: Sequence[LayerDesign] | None = None,
 ) -> float:
     """Cycles of a frame by the simulation of the first samples, times what is predicted of all samples
     over what is predicted of these, but the first one (a ratio estimate).
 
-    layers: simulated in the place of the allocation's.
+    sent: the `flow` of these. layers: simulated in the place of the allocation's.
     """
-    cycles = run_traffic(flow, layers or allocation.layers).cycles_per_image
+    cycles = run_traffic(sent, layers or allocation.layers).cycles_per_image
     return cycles * allocation.expected / float(allocation.frames[1:images].mean())
 
 
@@ -286,11 +288,12 @@ def _images(compared: Sequence[Allocation]) -> int:
     return min(IMAGES, len(compared[0].candidates.network.samples), int(max(most)))
 
 
-def _flow(allocation: Allocation, images: int) -> Traffic:
-    """What the first samples send through the layers."""
+def flow(allocation: Allocation, images: int) -> Traffic:
+    """What the first samples send through the layers; they begin anew where there are not so many."""
     network = allocation.candidates.network
     keep, _ = input_memories(network)
-    return of_layers(network, allocation.layers, keep, network.samples[:images])
+    frames = np.resize(network.samples, (images, *network.samples.shape[1:]))
+    return of_layers(network, allocation.layers, keep, frames)
 
 
 def _on_map(layers: Sequence[LayerDesign], name: str) -> bool:
